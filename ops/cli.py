@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.metadata import version
-from typing_extensions import override
 
 import click
+from typing_extensions import override
 
 from schemas.errors import TapeflowError
 

@@ -38,6 +38,8 @@ class Reason(enum.StrEnum):
     """Not JSON, or not UTF-8."""
     SCHEMA = "schema"
     """JSON, but not of the contract: a field is missing, unknown, of the wrong type or out of bounds."""
+    TOO_LARGE = "too_large"
+    """Refused, and too large to say more about it."""
     FUTURE = "future"
     """``ts_event`` lies too far beyond the time at which the broker received the record."""
     EXPIRED = "expired"

@@ -1,0 +1,81 @@
+"""The topic catalogue: every topic there is, what is in it and how it is kept.
+
+``tapeflow topics apply`` creates them, ``tapeflow topics diff`` compares, ``docs/reference/topics.md`` is
+made from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from schemas.candle import Candle
+from schemas.trade import ClockTick, TradeTick
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+#: an original of the broker's largest size still fits with our headers
+DLQ_MAX_BYTES = 2_097_152
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic, as it is declared to the broker and described to people."""
+
+    name: str
+    key: str
+    models: tuple[type[BaseModel], ...]
+    """What a value is: one of these; none means the bytes of another topic."""
+    partitions: int
+    retention_ms: int
+    summary: str
+    max_message_bytes: int = 1_048_588
+    """Kafka's own default."""
+    public: bool = False
+    """Others may consume it: a change of its model is a change of contract."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Broker settings.
+
+        LogAppendTime: back-filled history would otherwise be deleted by its event time, and "in the
+        future" could not be judged the same way twice.
+        """
+        return {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+
+
+TRADES = TopicSpec(
+    "md.trades.v1",
+    "symbol",
+    (TradeTick, ClockTick),
+    12,
+    2 * DAY_MS,
+    "Trades of live feeds, and their clocks.",
+)
+CANDLES = TopicSpec(
+    "md.candles.v1",
+    "symbol",
+    (Candle,),
+    12,
+    7 * DAY_MS,
+    "Candles: provisional, final, and the revisions of final ones.",
+    public=True,
+)
+DEAD_LETTERS = TopicSpec(
+    "md.dlq.v1",
+    "as it was",
+    (),
+    12,
+    14 * DAY_MS,
+    "Records that can never be used: the original key and bytes, with the reason in `dlq.*` headers.",
+    max_message_bytes=DLQ_MAX_BYTES,
+)
+
+#: Outputs and dead letters keep the partition of their input: these all have equally many.
+TOPICS = (TRADES, CANDLES, DEAD_LETTERS)
