@@ -37,7 +37,7 @@ class DeadLetter(OutputModel):
         alias="dlq.orig.timestamp", description="Milliseconds since the epoch, as the broker stored it."
     )
     orig_group: str = Field(alias="dlq.orig.group")
-    first_failed_at: int = Field(alias="dlq.first.failed.at", description="Nanoseconds since the epoch, UTC.")
+    first_failed_at: int = Field(alias="dlq.first_failed_at", description="Nanoseconds since the epoch, UTC.")
     app_version: str = Field(alias="dlq.app.version")
 
     def headers(self) -> list[tuple[str, bytes]]:
