@@ -1,0 +1,113 @@
+"""The Faust app. It names its agents and pages; they import it, never the other way."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
+
+from faust.app.base import BootStrategy
+from faust.types import TP
+from mode.types import ServiceT
+from typing_extensions import override
+
+from streams.chunked_app import ChunkedApp
+from streams.services import Services
+from streams.settings import Settings, read_settings
+from streams.tenure import Tenure
+
+#: one by one: a package name would log and skip a module that fails to import
+MODULES = ["agents.trades"]
+
+
+class Boot(BootStrategy):
+    """Web first, so that the page can say what is waited for; our services before the consumer."""
+
+    @override
+    def server(self) -> Iterable[ServiceT]:
+        app = cast(MarketApp, self.app)
+        return chain(
+            self.sensors(),
+            self.kafka_producer(),
+            self.web_server(),
+            app.services.in_order(),
+            self.kafka_consumer(),
+            self.agents(),
+            self.kafka_conductor(),
+            self.tables(),
+        )
+
+
+class MarketApp(ChunkedApp):
+    """The worker's app, with its services."""
+
+    BootStrategy = Boot
+
+    def __init__(self, settings: Settings) -> None:
+        """Build from the settings; connect to nothing."""
+        self.worker_id = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
+        session = settings.session_timeout_s
+        super().__init__(
+            settings.kafka_group,
+            settings=settings,
+            broker=[f"chunked://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+            broker_client_id=f"tapeflow-{self.worker_id}",
+            consumer_group_instance_id=settings.group_instance_id or None,
+            autodiscover=MODULES,
+            origin="streams",
+            value_serializer="raw",
+            key_serializer="raw",
+            # topics are declared by `tapeflow topics apply`, never by a worker
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            broker_session_timeout=session,
+            broker_heartbeat_interval=min(1.0, session / 3),
+            broker_rebalance_timeout=settings.rebalance_timeout_s,
+            broker_request_timeout=max(60.0, session),
+            broker_max_poll_interval=300.0,
+            broker_commit_interval=settings.commit_interval_s,
+            broker_commit_every=cast(Any, None),
+            consumer_max_fetch_size=1 << 20,
+            cython_optimizations=True,
+            web_host=settings.web_host,
+            web_bind=settings.web_host,
+            web_port=settings.web_port,
+            web_in_thread=False,
+            web_tables_enabled=False,
+            web_router_enabled=False,
+            datadir=Path(tempfile.gettempdir()) / f"tapeflow-{os.getpid()}",
+            worker_redirect_stdouts=False,
+        )
+        self._services: Services | None = None
+
+    @property
+    def services(self) -> Services:
+        """What the worker is made of; built at the first use, when the event loop is there."""
+        if self._services is None:
+            self._services = Services(self)
+        return self._services
+
+    @override
+    async def positions(
+        self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
+    ) -> dict[TP, Tenure]:
+        return await self.services.positions.load(bounds, former, self.chunk_topics)
+
+    @override
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.services.watchdog.start()
+
+    @override
+    async def on_shutdown(self) -> None:
+        self.services.watchdog.stop()
+        await self.services.database.close()
+        await super().on_shutdown()
+
+
+app = MarketApp(read_settings())

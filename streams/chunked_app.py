@@ -1,0 +1,78 @@
+"""A Faust app with chunk topics: what the transport asks of an app, and nothing of tapeflow's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import faust
+from faust.types import TP, TopicT
+
+import streams.transport  # noqa: F401 - registers the chunked:// transport
+from domain.clock import Clock, SystemClock
+from schemas.errors import TapeflowError
+from streams.chunks import ChunkSchema
+from streams.positions import Restore
+from streams.settings import Settings
+from streams.status import Counters
+from streams.tenure import Tenure
+from streams.transport import ChunkConsumer
+
+
+class ChunkedApp(faust.App):
+    """Give it a ``chunked://`` broker URL."""
+
+    def __init__(self, *args: Any, settings: Settings, **options: Any) -> None:
+        """Take the settings and what `faust.App` takes."""
+        self.settings = settings
+        self.clock: Clock = SystemClock()
+        self.counters = Counters()
+        self.chunk_topics: dict[str, Restore] = {}
+        #: with fetch_max_wait_ms what a fetch waits for; Faust has 1 byte
+        self.fetch_min_bytes = 65_536
+        super().__init__(*args, **options)
+
+    @property
+    def chunk_consumer(self) -> ChunkConsumer:
+        """The consumer, as the class that it is."""
+        return cast(ChunkConsumer, self.consumer)
+
+    @property
+    def tenures(self) -> dict[TP, Tenure]:
+        """The current tenure of each partition of a chunk topic."""
+        return self.chunk_consumer.tenures
+
+    def chunk_topic(self, name: str, *, restore: Restore, max_chunks: int) -> TopicT:
+        """Return a topic whose agent receives slices of raw records.
+
+        Args:
+            name: physical name.
+            restore: makes the fold's state from what the database holds.
+            max_chunks: bound of the queue before the agent.
+        """
+        self.chunk_topics[name] = restore
+        topic = self.topic(name, schema=ChunkSchema())
+        # App.topic accepts maxsize and drops it (faust/app/base.py): 4,096 chunks would be 20 million records
+        topic.maxsize = max_chunks
+        assert cast(Any, topic).queue.maxsize == max_chunks, "the queue was made before its bound was set"
+        return topic
+
+    async def load_tenures(
+        self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
+    ) -> dict[TP, Tenure]:
+        """Return where to go on in each partition; crash the worker if that cannot be said.
+
+        Crash rather than raise alone: Faust's recovery ends silently when a seek fails, and the worker
+        would hold its partitions and read nothing.
+        """
+        try:
+            return await self.positions(bounds, former)
+        except TapeflowError as exc:
+            await self.crash(exc)
+            raise
+
+    async def positions(
+        self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
+    ) -> dict[TP, Tenure]:
+        """Ask whoever keeps the positions."""
+        raise NotImplementedError

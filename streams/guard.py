@@ -1,0 +1,105 @@
+"""The only place that takes chunks, acknowledges them and turns poison into dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, cast
+
+from faust.types import TP, EventT
+
+from schemas.candle import encode_bar
+from schemas.dead_letter import DeadLetter, dead_letter_id, message_of
+from schemas.errors import Poison
+from sinks.transaction import Refused
+from streams.chunked_app import ChunkedApp
+from streams.chunks import ChunkMessage, Record, Records
+from streams.output import Message
+from streams.tenure import Tenure
+
+VERSION = version("tapeflow")
+
+
+@dataclass(frozen=True, slots=True)
+class Diverted:
+    """A record on its way to the dead-letter topic."""
+
+    record: Record
+    poison: Poison
+    stage: str
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A slice of one partition, in a tenure that is still the current one."""
+
+    tenure: Tenure
+    records: Records
+    event: EventT[Any]
+
+
+async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
+    """Yield the chunks of a stream; those of ended tenures are dropped.
+
+    Whoever takes a chunk owes it an `acknowledge`, once what it caused is stored.
+    """
+    # Faust's own iteration acknowledges when the body raises or is cancelled: records would be lost
+    async for event in stream.noack().events():
+        message = cast(ChunkMessage, event.message)
+        tenure = message.tenure
+        if tenure is None or app.tenures.get(message.tp) is not tenure:
+            app.counters.stale_dropped += 1
+            acknowledge(event)
+            continue
+        app.counters.chunks += 1
+        yield Chunk(tenure, cast(Records, message.value), event)
+
+
+def acknowledge(event: EventT[Any]) -> None:
+    """Let Kafka's offset pass the chunk of this event, in its turn.
+
+    For a chunk of an ended tenure this commits nothing: its ledger is gone.
+    """
+    event.ack()
+
+
+def dead_letter(tp: TP, diverted: Diverted, *, group: str, now_ns: int) -> Message:
+    """Return the dead letter of a record: its key, bytes and headers untouched, ours added."""
+    record, poison = diverted.record, diverted.poison
+    letter = DeadLetter(
+        id=dead_letter_id(tp.topic, tp.partition, record.offset, group),
+        reason=poison.reason,
+        stage=diverted.stage,
+        error_message=message_of(poison),
+        orig_topic=tp.topic,
+        orig_partition=tp.partition,
+        orig_offset=record.offset,
+        orig_timestamp=record.timestamp,
+        orig_group=group,
+        first_failed_at=now_ns,
+        app_version=VERSION,
+    )
+    return record.key, record.value, [*record.headers, *letter.headers()]
+
+
+def refused_letter(tp: TP, refused: Refused, *, offset: int, group: str, now_ns: int) -> Message:
+    """Return the dead letter of a candle that the database refused: the value is the candle.
+
+    ``orig.*`` name the last record of the chunk that made it.
+    """
+    bar = refused.bar
+    letter = DeadLetter(
+        id=dead_letter_id(bar.id, tp.partition, offset, group),
+        reason=refused.reason,
+        stage="sink",
+        error_message=message_of(Poison(refused.reason, f"{bar.id}: {refused.detail}")),
+        orig_topic=tp.topic,
+        orig_partition=tp.partition,
+        orig_offset=offset,
+        orig_timestamp=bar.ts_event // 1_000_000,
+        orig_group=group,
+        first_failed_at=now_ns,
+        app_version=VERSION,
+    )
+    return bar.symbol.encode(), encode_bar(bar), letter.headers()

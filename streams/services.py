@@ -1,0 +1,146 @@
+"""The composition root: what a worker is made of, built once, started and stopped in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mode.types import ServiceT
+
+from sinks import candles
+from sinks.database import Database
+from sinks.offsets import OffsetSink
+from sinks.transaction import Writer
+from streams.batcher import Batcher
+from streams.gate import Gate
+from streams.guard import VERSION
+from streams.output import Output
+from streams.positions import Positions
+from streams.provisional import Provisional
+from streams.pulse import Pulse
+from streams.status import DependencyStatus, PartitionStatus, Phase, WorkerStatus
+from streams.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from streams.app import MarketApp
+
+#: whose positions they are in sink_offsets
+SINK = "candles"
+#: a delivery that takes longer means that the broker is away
+SLOW_DELIVERY_S = 2.0
+
+
+class Services:
+    """Everything that lives as long as the worker."""
+
+    writer: Writer
+    positions: Positions
+
+    def __init__(self, app: MarketApp) -> None:
+        """Build; connect to nothing."""
+        settings, clock = app.settings, app.clock
+        self._app = app
+        self._started = clock.monotonic()
+        self._cluster = ""
+        kw = {"loop": app.loop, "beacon": app.beacon}
+        self.database = Database(
+            settings.database_url.get_secret_value(),
+            f"tapeflow-{app.worker_id}"[:63],
+            clock,
+            prepare=candles.prepare,
+        )
+        self.output = Output(
+            settings.kafka_bootstrap_servers,
+            f"tapeflow-{app.worker_id}",
+            settings.broker_budget_s,
+            clock,
+            **kw,
+        )
+        self.gate = Gate(app, **kw)
+        self.pulse = Pulse(app, **kw)
+        self.batcher = Batcher(app, **kw)
+        self.provisional = Provisional(app, **kw)
+        self.watchdog = Watchdog(app)
+
+    def in_order(self) -> Iterable[ServiceT]:
+        """Return what starts before the consumer joins the group, and stops after it has left."""
+        return [self.pulse, self.gate, self.output, self.batcher, self.provisional]
+
+    def join(self, cluster: str) -> None:
+        """Learn the cluster's id: positions are kept by it."""
+        app, settings = self._app, self._app.settings
+        self._cluster = cluster
+        offsets = OffsetSink(SINK, cluster)
+        self.writer = Writer(offsets, candles.ranked(settings.provider_rank))
+        # below the time after which Faust's recovery would give up in silence
+        budget = app.conf.broker_request_timeout * 0.8
+        self.positions = Positions(self.database, offsets, app.clock, budget)
+
+    def phase(self) -> Phase:
+        """Return what the worker is doing."""
+        return self._phase()[0]
+
+    def _phase(self) -> tuple[Phase, str]:
+        app, database = self._app, self.database.reachability
+        if app.should_stop:
+            return "stopping", "finishing what is in flight"
+        if not self._cluster or self.gate.phase.startswith("waiting"):
+            return self.gate.phase, self.gate.detail
+        if not database.up:
+            return "waiting_for_database", database.detail
+        if self.output.waiting_s > SLOW_DELIVERY_S:
+            return "waiting_for_broker", f"a delivery has been under way for {self.output.waiting_s:.0f} s"
+        if not self.pulse.broker_up and self.pulse.broker_success is not None:
+            return "waiting_for_broker", self.pulse.broker_detail
+        if app.rebalancing:
+            return "rebalancing", "the group is changing"
+        if not app.consumer.assignment():
+            return "starting", self.gate.detail or "no partition is assigned yet"
+        return "running", ""
+
+    def status(self) -> WorkerStatus:
+        """Return the snapshot that pages, probes and metrics are made from."""
+        app = self._app
+        now = app.clock.monotonic()
+        phase, detail = self._phase()
+        return WorkerStatus(
+            worker_id=app.worker_id,
+            version=VERSION,
+            group=app.settings.kafka_group,
+            cluster=self._cluster,
+            started_s=now - self._started,
+            phase=phase,
+            detail=detail,
+            partitions=tuple(self._partitions(now)) if self._cluster else (),
+            counters=app.counters,
+            rates=self.pulse.rates(),
+            last_commit_s=_ago(self.batcher.last_commit, now),
+            database=self._database(now),
+            broker=self._broker(now),
+            heartbeat_s=now - self.pulse.heartbeat,
+        )
+
+    def _partitions(self, now: float) -> Iterable[PartitionStatus]:
+        app = self._app
+        for tp, tenure in sorted(app.tenures.items()):
+            yield PartitionStatus(
+                topic=tp.topic,
+                partition=tp.partition,
+                committed=self.pulse.committed.get(tp),
+                stored=tenure.stored,
+                end=self.pulse.end(tp),
+                moved_s=now - tenure.moved_at,
+            )
+
+    def _database(self, now: float) -> DependencyStatus:
+        r = self.database.reachability
+        return DependencyStatus(r.up, now - r.since, r.detail, _ago(r.last_success, now))
+
+    def _broker(self, now: float) -> DependencyStatus:
+        p = self.pulse
+        success = max(filter(None, (p.broker_success, self.output.last_success)), default=None)
+        return DependencyStatus(p.broker_up, now - p.broker_since, p.broker_detail, _ago(success, now))
+
+
+def _ago(at: float | None, now: float) -> float | None:
+    return None if at is None else now - at
