@@ -1,0 +1,3 @@
+drop table quotes_l1;
+
+drop table candles_intraday;

@@ -1,0 +1,3 @@
+drop table gap_ledger;
+
+drop table backfill_jobs;

@@ -1,0 +1,3 @@
+drop table settings_versions;
+
+drop table replay_ledger;

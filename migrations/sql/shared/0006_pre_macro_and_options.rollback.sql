@@ -1,0 +1,3 @@
+drop table options_metrics;
+
+drop table macro_factors;
