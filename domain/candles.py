@@ -52,18 +52,20 @@ class Folded:
 class Book:
     """The bars of one partition: open ones, and closed ones that may still be revised."""
 
-    __slots__ = ("_close_at", "closed", "first", "floor", "patience", "watermark", "windows")
+    __slots__ = ("_close_at", "closed", "first", "floor", "jumped", "patience", "watermark", "windows")
 
-    def __init__(self, patience: Patience, *, watermark: int = 0) -> None:
+    def __init__(self, patience: Patience, *, watermark: int = 0, jumped: bool = False) -> None:
         """Start empty.
 
         Args:
             patience: lateness and horizon.
             watermark: where a book that lost its state goes on; bars closed by then cannot be revised.
+            jumped: reading starts amid the log: the first bar would be a part of one.
         """
         self.patience = patience
         self.watermark = watermark
         self.floor = watermark
+        self.jumped = jumped
         self.windows: dict[Key, dict[str, Draft]] = {}
         self.closed: dict[Key, dict[str, Draft]] = {}
         #: window -> an offset at or before its first record
@@ -85,6 +87,8 @@ class Book:
 
         """
         folded = Folded()
+        if self.jumped:
+            self._land(trades, clocks)
         done = 0
         for position, clock in clocks:
             if position > done:
@@ -94,6 +98,16 @@ class Book:
                 self._advance(clock.ts_event, folded)
         self._fold(trades[done:] if done else trades, done, first_offset, folded)
         return folded
+
+    def _land(self, trades: Sequence[Trade], clocks: Sequence[tuple[int, ClockTick]]) -> None:
+        """Count every bar as closed that may have trades before the first record seen."""
+        first = clocks[0][1] if clocks and clocks[0][0] == 0 else (trades[0] if trades else None)
+        if first is None:
+            return
+        self.jumped = False
+        # records before it may be ahead of it in event time, by as much as lateness allows for
+        unknown = first.ts_event + self.patience.lateness_ns
+        self.watermark = self.floor = unknown - unknown % MINUTE_NS + MINUTE_NS + self.patience.lateness_ns
 
     def _fold(self, trades: Sequence[Trade], base: int, first_offset: int, folded: Folded) -> None:
         watermark = self.watermark

@@ -15,6 +15,8 @@ import msgspec
 from domain.candles import SIZE_UNITS, Book, Draft, Key, Patience
 
 VERSION = 1
+#: no state: reading starts amid the log, what came before is not known
+JUMPED = 0
 _HEAD = struct.Struct(">Bqq")
 
 #: units as text: a minute of a coin with nine zeros can exceed 64 bits
@@ -22,7 +24,7 @@ _Packed = dict[str, list[int | float | str]]
 #: start, provider, feed, first offset, drafts
 _Window = tuple[int, str, str, int, _Packed]
 _encode = msgspec.msgpack.Encoder().encode
-_Body = tuple[int, list[_Window], list[msgspec.Raw]]
+_Body = tuple[int, bool, list[_Window], list[msgspec.Raw]]
 _decode_body = msgspec.msgpack.Decoder(_Body).decode
 _decode_window = msgspec.msgpack.Decoder(_Window).decode
 
@@ -50,6 +52,7 @@ class Snapshots:
         self._closed = closed
         body = (
             book.floor,
+            book.jumped,
             [_pack(key, window, book.first[key]) for key, window in book.windows.items()],
             [msgspec.Raw(encoded) for _, encoded in closed.values()],
         )
@@ -64,6 +67,11 @@ class Snapshots:
         return revisions, _encode(_pack(key, window, 0))
 
 
+def jumped(offset: int) -> bytes:
+    """Return the state of a partition that is read from amid its log."""
+    return _HEAD.pack(JUMPED, offset, 0)
+
+
 def restore(state: bytes | None, offset: int, patience: Patience) -> Restored:
     """Return the book to go on with.
 
@@ -75,10 +83,12 @@ def restore(state: bytes | None, offset: int, patience: Patience) -> Restored:
     if state is None:
         return Restored(Book(patience), offset, exact=True)
     version, fallback, watermark = _HEAD.unpack_from(state)
+    if version == JUMPED:
+        return Restored(Book(patience, jumped=True), offset, exact=True)
     if version != VERSION:
         return Restored(Book(patience, watermark=watermark), fallback, exact=False)
     book = Book(patience, watermark=watermark)
-    book.floor, windows, closed = _decode_body(memoryview(state)[_HEAD.size :])
+    book.floor, book.jumped, windows, closed = _decode_body(memoryview(state)[_HEAD.size :])
     for window in windows:
         book.open_window(window[:3], window[3], _unpack(window))
     for raw in closed:

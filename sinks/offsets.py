@@ -34,6 +34,19 @@ class Move:
     state: bytes | None = None
 
 
+RESET = """
+    insert into sink_offsets (sink, cluster, topic, part, next_offset, resume_offset, state)
+    values (%(sink)s, %(cluster)s, %(topic)s, %(part)s, %(offset)s, %(offset)s, %(state)b)
+    on conflict (sink, cluster, topic, part) do update
+    set next_offset = excluded.next_offset, resume_offset = excluded.resume_offset, state = excluded.state,
+        updated_at = now()
+"""
+LIST = """
+    select topic, part, next_offset, resume_offset, state from sink_offsets
+    where sink = %(sink)s and cluster = %(cluster)s order by topic, part
+"""
+
+
 class PositionsMovedError(Exception):
     """Somebody else moved some of the partitions: nothing of the transaction was stored."""
 
@@ -45,9 +58,10 @@ class PositionsMovedError(Exception):
 
 #: the row must exist for the compare-and-swap
 INSERT = """
-    insert into sink_offsets (sink, cluster, topic, part, next_offset, resume_offset)
-    select %(sink)s, %(cluster)s, w.topic, w.part, w.start, w.start
-    from unnest(%(topics)s::text[], %(parts)s::int[], %(starts)s::int8[]) as w(topic, part, start)
+    insert into sink_offsets (sink, cluster, topic, part, next_offset, resume_offset, state)
+    select %(sink)s, %(cluster)s, w.*
+    from unnest(%(topics)s::text[], %(parts)s::int[], %(next)s::int8[], %(resume)s::int8[],
+                %(states)b::bytea[]) as w(topic, part, next, resume, state)
     order by 3, 4
     on conflict do nothing
 """
@@ -87,15 +101,21 @@ class OffsetSink:
     sink: str
     cluster: str
 
-    def load(self, connection: Connection, starts: Mapping[K, int]) -> dict[Partition, Stored]:
-        """Return the positions; a partition never seen gets the start given for it.
+    def load(self, connection: Connection, unseen: Mapping[K, Stored]) -> dict[Partition, Stored]:
+        """Return the positions.
 
         Args:
             connection: in whose transaction; committed.
-            starts: for every partition asked about, where its log begins.
+            unseen: for every partition asked about, what to store if it has never been seen.
         """
-        keys = {"sink": self.sink, "cluster": self.cluster, **_columns(starts)}
-        connection.execute(INSERT, {**keys, "starts": list(starts.values())})
+        keys = {"sink": self.sink, "cluster": self.cluster, **_columns(unseen)}
+        each = unseen.values()
+        first = {
+            "next": [s.next_offset for s in each],
+            "resume": [s.resume_offset for s in each],
+            "states": [s.state for s in each],
+        }
+        connection.execute(INSERT, {**keys, **first})
         rows = connection.execute(SELECT, keys).fetchall()
         connection.commit()
         return {(topic, part): Stored(*rest) for topic, part, *rest in rows}
@@ -121,7 +141,29 @@ class OffsetSink:
         ).rowcount
         if swapped != len(moves):
             connection.rollback()
-            raise PositionsMovedError(self.load(connection, dict.fromkeys(moves, 0)))
+            raise PositionsMovedError(self.load(connection, dict.fromkeys(moves, Stored(0, 0, None))))
+
+    def reset(self, connection: Connection, positions: Mapping[K, Stored]) -> None:
+        """Put positions where an operator wants them, whatever they were."""
+        for (topic, part), stored in positions.items():
+            connection.execute(
+                RESET,
+                {
+                    "sink": self.sink,
+                    "cluster": self.cluster,
+                    "topic": topic,
+                    "part": part,
+                    "offset": stored.next_offset,
+                    "state": stored.state,
+                },
+            )
+        connection.commit()
+
+    def all(self, connection: Connection) -> dict[Partition, Stored]:
+        """Return every position there is."""
+        rows = connection.execute(LIST, {"sink": self.sink, "cluster": self.cluster}).fetchall()
+        connection.commit()
+        return {(topic, part): Stored(*rest) for topic, part, *rest in rows}
 
 
 def _columns(partitions: Iterable[Partition]) -> dict[str, list[str] | list[int]]:

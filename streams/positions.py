@@ -8,6 +8,7 @@ from typing import Any
 
 from faust.types import TP
 
+from domain import snapshot
 from domain.clock import Clock
 from schemas.errors import PositionLost
 from sinks.database import Database
@@ -44,8 +45,8 @@ class Positions:
             PositionLost: a position lies outside its partition.
             OutageOutlasted: the database did not answer in time.
         """
-        starts = {tp: begin for tp, (begin, _) in bounds.items()}
-        stored = await self.database.patiently(self.budget_s, self.offsets.load, starts)
+        unseen = {tp: starting_at(begin) for tp, (begin, _) in bounds.items()}
+        stored = await self.database.patiently(self.budget_s, self.offsets.load, unseen)
         now = self.clock.monotonic()
         return {
             tp: self._tenure(tp, stored[tp], former.get(tp), restores[tp.topic], bounds[tp], now)
@@ -68,6 +69,11 @@ class Positions:
         state, resume = restore(stored)
         check(tp, stored.next_offset, resume, bounds)
         return Tenure(tp, at, delivered=resume, folded=resume, suppress=at, state=state, moved_at=now)
+
+
+def starting_at(offset: int) -> Stored:
+    """Return the position of a partition that is read from ``offset`` on, with nothing known before it."""
+    return Stored(offset, offset, snapshot.jumped(offset) if offset else None)
 
 
 def check(tp: TP, next_offset: int, resume: int, bounds: tuple[int, int]) -> None:

@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     @property
     def fetch_max_wait_ms(self) -> int:
         """How long a fetch waits for ``fetch_min_bytes`` (docs/architecture.md, profiles)."""
-        return 10 if self.profile == "low-latency" else 50
+        return 10 if self.profile == "low-latency" else 25
 
     def topic(self, spec: TopicSpec) -> str:
         """Return the physical name of a topic."""

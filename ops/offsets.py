@@ -1,0 +1,146 @@
+"""Stored positions, read and put right by hand: what ``tapeflow offsets`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.errors import CommandError, DependencyAway
+from schemas.topics import TRADES
+from sinks.offsets import OffsetSink, Partition, Stored
+from streams.positions import starting_at
+from streams.services import SINK
+from streams.settings import Settings
+from streams.topics import admin, describe
+
+CONNECT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where one partition stands, as database, group and broker say."""
+
+    topic: str
+    partition: int
+    begin: int
+    committed: int | None
+    stored: int | None
+    resume: int | None
+    end: int
+
+    @property
+    def verdict(self) -> str:
+        """One word: ok, new, beyond_end, before_begin, committed_ahead."""
+        if self.stored is None or self.resume is None:
+            return "new"
+        if self.stored > self.end:
+            return "beyond_end"
+        if self.resume < self.begin:
+            return "before_begin"
+        return "committed_ahead" if (self.committed or 0) > self.stored else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All positions of the sink on one cluster."""
+
+    cluster: str
+    positions: tuple[Position, ...]
+
+
+async def read(settings: Settings) -> Ledger:
+    """Return where every partition of the tick topics stands.
+
+    Raises:
+        BrokerAway: the broker does not answer.
+        DependencyAway: the database does not answer.
+        CommandError: a topic is missing.
+    """
+    where = settings.kafka_bootstrap_servers
+    cluster = await describe(where)
+    topic = settings.topic(TRADES)
+    if topic not in cluster.topics:
+        raise CommandError(f"{topic} does not exist at {where}; `tapeflow topics apply` creates it")
+    tps = [TopicPartition(topic, p) for p in range(cluster.topics[topic])]
+    consumer = AIOKafkaConsumer(bootstrap_servers=where, group_id=None, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+    finally:
+        await consumer.stop()
+    async with admin(where) as client:
+        group = await client.list_consumer_group_offsets(settings.kafka_group, partitions=tps)
+    with _connect(settings) as connection:
+        stored = OffsetSink(SINK, cluster.id).all(connection)
+    return Ledger(
+        cluster.id,
+        tuple(
+            _position(tp, begin[tp], end[tp], group[tp].offset, stored.get((tp.topic, tp.partition)))
+            for tp in tps
+        ),
+    )
+
+
+def _position(tp: TopicPartition, begin: int, end: int, committed: int, stored: Stored | None) -> Position:
+    return Position(
+        tp.topic,
+        tp.partition,
+        begin,
+        committed if committed >= 0 else None,
+        stored.next_offset if stored else None,
+        stored.resume_offset if stored else None,
+        end,
+    )
+
+
+def target(position: Position, to: str) -> int:
+    """Return the offset that ``to`` means for a partition.
+
+    Args:
+        position: where it stands.
+        to: ``earliest``, ``latest`` or a number.
+
+    Raises:
+        CommandError: the number is outside the partition.
+    """
+    offset = {"earliest": position.begin, "latest": position.end}.get(to)
+    if offset is None:
+        offset = int(to)
+    if not position.begin <= offset <= position.end:
+        raise CommandError(
+            f"{position.topic}[{position.partition}] holds {position.begin}..{position.end}, not {offset}"
+        )
+    return offset
+
+
+async def members(settings: Settings) -> int:
+    """Return how many workers are in the group.
+
+    Raises:
+        BrokerAway: the broker does not answer.
+    """
+    async with admin(settings.kafka_bootstrap_servers) as client:
+        answers = await client.describe_consumer_groups([settings.kafka_group])
+        return sum(len(group[5]) for answer in answers for group in answer.groups)
+
+
+def reset(settings: Settings, cluster: str, offsets: Mapping[Partition, int]) -> None:
+    """Put positions where they are wanted; what is skipped becomes a gap.
+
+    Raises:
+        DependencyAway: the database does not answer.
+    """
+    with _connect(settings) as connection:
+        OffsetSink(SINK, cluster).reset(
+            connection, {tp: starting_at(offset) for tp, offset in offsets.items()}
+        )
+
+
+def _connect(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
+    try:
+        return psycopg.connect(settings.database_url.get_secret_value(), connect_timeout=CONNECT_S)
+    except psycopg.OperationalError as exc:
+        raise DependencyAway(f"the database does not answer: {' '.join(str(exc).split())}") from exc
