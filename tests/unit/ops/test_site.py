@@ -1,0 +1,272 @@
+"""The pages in Faust's own web server, over a real socket; no broker, no database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import aiohttp
+import faust
+import pytest
+from aiohttp import web
+from faust.web.drivers.aiohttp import Web
+
+from domain.clock import SystemClock
+from ops.access import OPEN_PATHS, Access
+from ops.assets import assets
+from ops.site import SECURITY_HEADERS, Site, prefers_json
+from streams.status import WorkerStatus
+from tests.unit.ops.snapshots import away, worker
+
+TOKEN = "let-me-in-please"
+PAGES = {"/", "/livez", "/readyz", "/health", "/metrics", "/static/{name}"}
+
+
+@dataclass
+class Worker:
+    """Something to take snapshots of."""
+
+    snapshot: WorkerStatus = field(default_factory=worker)
+    failure: Exception | None = None
+    asked: int = 0
+
+    def status(self) -> WorkerStatus:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.snapshot
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    worker: Worker
+    web_app: web.Application
+    url: str
+    client: aiohttp.ClientSession
+
+    async def get(self, path: str, **options: Any) -> tuple[aiohttp.ClientResponse, str]:
+        async with self.client.get(self.url + path, **options) as response:
+            return response, await response.text()
+
+
+@asynccontextmanager
+async def serve(token: str = "", addresses: tuple[str, ...] = ("127.0.0.1",)) -> AsyncIterator[Served]:
+    app = faust.App(
+        "tapeflow-pages",
+        broker="kafka://127.0.0.1:1",
+        web_bind="127.0.0.1",
+        web_tables_enabled=True,  # the guard must cover whatever Faust adds
+        web_router_enabled=True,
+        web_stats_enabled=True,
+    )
+    app.finalize()
+    made_up = Worker()
+    Site(made_up.status, lambda: Access(addresses, token), SystemClock()).mount(app)
+    server = cast(Web, app.web)
+    server.init_server()
+    runner = server._runner
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield Served(made_up, server.web_app, f"http://127.0.0.1:{port}", client)
+    finally:
+        await server.stop_server()
+
+
+def routes(web_app: web.Application) -> list[tuple[str, str]]:
+    """Every route there is: method and path, with something in the place of variables."""
+    return [
+        (route.method, "".join("x" if p.startswith("{") else p for p in _parts(route.resource.canonical)))
+        for route in web_app.router.routes()
+        if route.resource is not None
+    ]
+
+
+def _parts(canonical: str) -> list[str]:
+    return canonical.replace("{", "\0{").replace("}", "}\0").split("\0")
+
+
+async def test_every_route_is_behind_the_token():
+    async with serve(TOKEN, ("0.0.0.0",)) as served:
+        known = routes(served.web_app)
+        assert {path for _, path in known} >= {p.replace("{name}", "x") for p in PAGES}
+        assert any(path.startswith("/table") for _, path in known), "Faust's own are in the list"
+        for method, path in [
+            *known,
+            ("GET", "/nowhere"),
+            ("POST", "/"),
+            ("OPTIONS", "/metrics"),
+            ("PUT", "/x"),
+        ]:
+            async with served.client.request(method, served.url + path) as response:
+                expected = {200, 503} if path in OPEN_PATHS else {401}
+                assert response.status in expected, (method, path, response.status)
+                assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+                if response.status == 401:
+                    assert len(response.headers.getall("WWW-Authenticate")) == 2
+        assert served.worker.asked <= 4 + 2, "a refused request has asked for a snapshot"
+
+
+async def test_the_token_opens_the_pages():
+    async with serve(TOKEN, ("0.0.0.0",)) as served:
+        for headers in (
+            {"Authorization": f"Bearer {TOKEN}"},
+            {"Authorization": aiohttp.encode_basic_auth("", TOKEN)},
+        ):
+            response, text = await served.get("/", headers=headers)
+            assert response.status == 200
+            assert "keeping up" in text
+            assert TOKEN not in text
+
+
+async def test_loopback_refuses_a_name_that_was_rebound():
+    async with serve() as served:
+        response, text = await served.get("/", headers={"Host": "evil.example"})
+        assert response.status == 421
+        assert json.loads(text)["status"] == 421
+        response, _ = await served.get("/")
+        assert response.status == 200
+
+
+async def test_headers():
+    async with serve() as served:
+        for path in ("/", "/livez", "/readyz", "/health", "/metrics", "/nowhere"):
+            response, _ = await served.get(path)
+            assert response.headers["Cache-Control"] == "no-store", path
+            for name, value in SECURITY_HEADERS.items():
+                assert response.headers.getall(name) == [value], (path, name)
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_one_view_model_two_faces():
+    async with serve() as served:
+        _, html = await served.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert html.startswith("<!DOCTYPE html>")
+        response, text = await served.get("/", headers={"Accept": "application/json"})
+        assert response.content_type == "application/json"
+        model = json.loads(text)
+        assert model["verdict"]["word"] == "OK"
+        assert f"<b>{model['rates']['records_in']:,.0f}</b>" in html
+
+
+async def test_files_may_be_kept_for_ever_and_nothing_else_is_served():
+    async with serve() as served:
+        for asset in assets().values():
+            response, _ = await served.get(asset.path)
+            assert response.status == 200
+            assert "immutable" in response.headers["Cache-Control"]
+            assert response.content_type == asset.content_type
+        for path in (
+            "/static/",
+            "/static/vendor.lock",
+            "/static/..%2Fpages.py",
+            "/static/%00",
+            "/static/status.css",
+        ):
+            response, text = await served.get(path)
+            assert response.status == 404, path
+            assert response.content_type == "application/problem+json"
+            assert json.loads(text)["title"] == "Not Found"
+
+
+async def test_gzip_if_wanted():
+    async with serve() as served:
+        served.client.headers["Accept-Encoding"] = "gzip"
+        response, text = await served.get("/")
+        assert response.headers["Content-Encoding"] == "gzip"
+        assert text.startswith("<!DOCTYPE html>")
+        assert int(response.headers["Content-Length"]) < 5_000
+        response, _ = await served.get("/livez")
+        assert "Content-Encoding" not in response.headers
+
+
+async def test_probes_follow_the_worker():
+    async with serve() as served:
+        assert (await served.get("/readyz"))[0].status == 200
+        served.worker.snapshot = worker(phase="waiting_for_database", database=away())
+        response, text = await served.get("/readyz")
+        assert (response.status, response.content_type) == (503, "application/problem+json")
+        assert json.loads(text)["detail"] == "waiting for the database: connection refused"
+        assert (await served.get("/health"))[0].status == 503
+        assert (await served.get("/livez"))[0].status == 200
+        response, text = await served.get("/")
+        assert response.status == 200
+        assert "waiting for the database" in text
+
+
+async def test_metrics_in_both_formats():
+    async with serve() as served:
+        response, text = await served.get("/metrics")
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert 'tapeflow_records_total{outcome="in"} 6.1204118e+07' in text
+        response, text = await served.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+        assert response.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_nothing_changes_anything(method):
+    async with serve() as served:
+        for path in ("/", "/metrics", "/health"):
+            async with served.client.request(method, served.url + path) as response:
+                assert response.status == 405
+                assert response.content_type == "application/problem+json"
+
+
+async def test_head_has_no_body():
+    async with serve() as served, served.client.head(served.url + "/") as response:
+        assert response.status == 200
+        assert await response.read() == b""
+
+
+async def test_text_that_is_no_unicode_is_still_a_page():
+    async with serve() as served:
+        served.worker.snapshot = worker(database=away(detail="odd \udcff name"))
+        for accept in ("text/html", "application/json"):
+            response, text = await served.get("/", headers={"Accept": accept})
+            assert response.status == 200
+            assert "odd \\udcff name" in text
+
+
+async def test_a_failing_page_says_nothing_of_the_failure(caplog):
+    async with serve() as served:
+        served.worker.failure = RuntimeError("password=hunter2")
+        response, text = await served.get("/health")
+        assert response.status == 500
+        assert "hunter2" not in text
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "a page failed: /health" in caplog.text
+
+
+async def test_the_curve_grows_without_visitors():
+    async with serve() as served:
+        async with asyncio.timeout(10):
+            while served.worker.asked < 2:
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+        ("application/json", True),
+        ("Application/JSON; charset=utf-8", True),
+        ("application/json, text/html", False),
+        ("application/json;q=0.9, text/html;q=0.5", True),
+        ("application/json;q=x", False),
+        ("application/json;q=0", False),
+    ],
+)
+def test_prefers_json(accept, wanted):
+    assert prefers_json(accept) is wanted
