@@ -70,3 +70,7 @@ def main() -> None:
         click.echo(f"tapeflow: {exc}", err=True)
         code = exc.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Iterable, Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any, cast
 
 from faust.app.base import BootStrategy
@@ -80,7 +78,6 @@ class MarketApp(ChunkedApp):
             web_in_thread=False,
             web_tables_enabled=False,
             web_router_enabled=False,
-            datadir=Path(tempfile.gettempdir()) / f"tapeflow-{os.getpid()}",
             worker_redirect_stdouts=False,
         )
         self._services: Services | None = None
@@ -97,6 +94,10 @@ class MarketApp(ChunkedApp):
         self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
     ) -> dict[TP, Tenure]:
         return await self.services.positions.load(bounds, former, self.chunk_topics)
+
+    @override
+    def _create_directories(self) -> None:
+        """Faust would keep tables there, and we have none."""
 
     @override
     async def on_start(self) -> None:

@@ -133,7 +133,7 @@ class Batcher(Service):
                 continue
             part.published = True
             for bar in part.bars:
-                messages[candles, part.tp.partition].append(_candle(bar))
+                messages[candles, part.tp.partition].append(candle_message(bar))
             for diverted in part.diverted:
                 letter = dead_letter(
                     part.tp, diverted, group=app.settings.kafka_group, now_ns=app.clock.now_ns()
@@ -211,5 +211,6 @@ def _moves(parts: Iterable[Part]) -> dict[TP, Move]:
     return moves
 
 
-def _candle(bar: Bar) -> Message:
+def candle_message(bar: Bar) -> Message:
+    """Return a candle as a record of its topic."""
     return bar.symbol.encode(), encode_bar(bar), [*CANDLE_HEADERS, ("id", bar.id.encode())]
