@@ -1,0 +1,248 @@
+"""Real workers on a real broker and database: start, disturb, read everything back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+
+from migrations.runner import migrate_up
+from streams import topics
+
+PARTITIONS = 8
+#: a worker that takes longer to end after SIGTERM hangs
+GRACE_S = 30.0
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], timeout: float, what: str) -> Any:
+    """Poll until the condition is truthy and return it; fail with what was waited for."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+class Rig:
+    """Fresh topics, a fresh database, and the workers of one test."""
+
+    def __init__(
+        self, bootstrap: str, database_url: str, folder: Path, partitions: int = PARTITIONS, **settings: Any
+    ) -> None:
+        self.bootstrap, self.database_url, self.folder = bootstrap, database_url, folder
+        self.prefix = f"t{uuid.uuid4().hex[:10]}."
+        self.group = f"{self.prefix}workers"
+        self.partitions = partitions
+        self.env = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
+            "DATABASE_URL": database_url,
+            "TOPIC_PREFIX": self.prefix,
+            "KAFKA_GROUP": self.group,
+            "TOPIC_PARTITIONS": str(partitions),
+            "LOG_LEVEL": "WARNING",
+            **{name.upper(): str(value) for name, value in settings.items()},
+        }
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
+        self.logs: list[Path] = []
+        self._others: list[subprocess.Popen[bytes]] = []
+        migrate_up(database_url)
+
+    async def prepare(self) -> Rig:
+        """Create the topics."""
+        await topics.apply(self.bootstrap, prefix=self.prefix, partitions=self.partitions)
+        return self
+
+    @property
+    def trades(self) -> str:
+        return f"{self.prefix}md.trades.v1"
+
+    @property
+    def candles(self) -> str:
+        return f"{self.prefix}md.candles.v1"
+
+    @property
+    def dlq(self) -> str:
+        return f"{self.prefix}md.dlq.v1"
+
+    def start(self, name: str, fault: str = "", **settings: Any) -> None:
+        """Start a worker; ``fault`` as tests/acceptance/faulty_worker.py takes it."""
+        log = self.folder / f"{name}-{len(self.logs)}.log"
+        self.logs.append(log)
+        self.ports[name] = free_port()
+        env = {
+            **self.env,
+            "WORKER_ID": name,
+            "WEB_PORT": str(self.ports[name]),
+            "FAULT": fault,
+            **{k.upper(): str(v) for k, v in settings.items()},
+        }
+        module = "tests.acceptance.faulty_worker" if fault else "ops.cli"
+        with log.open("wb") as out:
+            self.workers[name] = subprocess.Popen(
+                [sys.executable, "-m", module, "worker"], env=env, stdout=out, stderr=out
+            )
+
+    def send(self, name: str, sig: signal.Signals) -> None:
+        """Send a signal to a worker."""
+        self.workers[name].send_signal(sig)
+
+    def end(
+        self, name: str, sig: signal.Signals = signal.SIGTERM, timeout: float = GRACE_S
+    ) -> tuple[int, float]:
+        """End a worker; return its exit code and the seconds it took."""
+        process, begun = self.workers.pop(name), time.monotonic()
+        process.send_signal(sig)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(
+                f"{name} did not end within {timeout} s of {sig.name}:\n{self.log_tail()}"
+            ) from None
+        return code, time.monotonic() - begun
+
+    def produce(self, path: Path, rate: float = 0) -> subprocess.Popen[bytes]:
+        """Start to produce a file of tests/market.py."""
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.acceptance.producer",
+                str(path),
+                self.bootstrap,
+                self.trades,
+                str(rate),
+            ],
+            env=self.env,
+        )
+        self._others.append(process)
+        return process
+
+    def query(self, sql: str, *args: Any) -> list[Any]:
+        """Ask the database."""
+        with psycopg.connect(self.database_url, connect_timeout=3) as connection:
+            return connection.execute(sql, args).fetchall()
+
+    def stored(self) -> int:
+        """Records below the stored positions; -1 while the database is away."""
+        try:
+            rows = self.query(
+                "select coalesce(sum(next_offset), 0)::int8 from sink_offsets where topic = %s", self.trades
+            )
+        except psycopg.OperationalError:
+            return -1
+        return int(rows[0][0])
+
+    def wait_stored(self, count: int, timeout: float) -> None:
+        """Wait until so many records are stored, while every worker lives."""
+
+        def done() -> bool:
+            for name, process in self.workers.items():
+                assert process.poll() is None, f"{name} ended with {process.poll()}:\n{self.log_tail()}"
+            return self.stored() >= count
+
+        wait_until(done, timeout, f"{count} records stored")
+
+    def table(self) -> list[dict[str, Any]]:
+        """All rows of candles_intraday; ``ts`` in nanoseconds."""
+        with psycopg.connect(self.database_url) as connection:
+            cursor = connection.execute(
+                "select symbol, interval, (extract(epoch from ts))::int8 * 1000000000 as ts, o, h, l, c, v, "
+                "vwap, trade_count, provider, feed, rule, provider_rank, revision, is_final "
+                "from candles_intraday"
+            )
+            assert cursor.description is not None
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def records(self, topic: str) -> list[Any]:
+        """Every message of a topic, partition by partition, in order."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"{self.prefix}reader",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        ends = {}
+        for p in range(self.partitions):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+            assert low == 0
+            if high:
+                ends[p] = high
+        consumer.assign([TopicPartition(topic, p, 0) for p in ends])
+        messages, deadline = [], time.monotonic() + 60
+        while ends:
+            assert time.monotonic() < deadline, f"{topic} could not be read to its end"
+            for m in consumer.consume(10_000, 1.0):
+                assert m.error() is None, m.error()
+                messages.append(m)
+                partition, offset = m.partition(), m.offset()
+                assert partition is not None
+                assert offset is not None
+                if offset + 1 >= ends.get(partition, 1 << 62):
+                    del ends[partition]
+        consumer.close()
+        return messages
+
+    def get(self, name: str, path: str, accept: str = "application/json") -> tuple[int, str]:
+        """Ask a worker's web server; (0, reason) when it does not answer."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports[name]}{path}", headers={"Accept": accept}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.read().decode()
+        except OSError as exc:
+            return 0, str(exc)
+
+    def ready(self, name: str) -> bool:
+        """Whether a worker says that it is ready."""
+        return self.get(name, "/readyz")[0] == 200
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The worker's status page as JSON."""
+        code, body = self.get(name, "/")
+        assert code == 200, body
+        return dict(json.loads(body))
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The ends of all logs, for failure messages."""
+        return "\n".join(
+            f"== {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+            for log in self.logs
+        )
+
+    def close(self) -> None:
+        """End everything that this rig started."""
+        for process in [*self.workers.values(), *self._others]:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
