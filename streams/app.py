@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, cast
@@ -17,9 +19,10 @@ from streams.chunked_app import ChunkedApp
 from streams.services import Services
 from streams.settings import Settings, read_settings
 from streams.tenure import Tenure
+from telemetry import logs
 
 #: one by one: a package name would log and skip a module that fails to import
-MODULES = ["agents.trades"]
+MODULES = ["agents.trades", "ops.pages"]
 
 
 class Boot(BootStrategy):
@@ -79,6 +82,13 @@ class MarketApp(ChunkedApp):
             web_tables_enabled=False,
             web_router_enabled=False,
             worker_redirect_stdouts=False,
+            logging_config=logs.configure(
+                settings.log_level,
+                settings.log_format,
+                self.worker_id,
+                [settings.database_url.get_secret_value(), settings.ops_token.get_secret_value()],
+                terminal=sys.stderr.isatty(),
+            ),
         )
         self._services: Services | None = None
 
@@ -102,13 +112,21 @@ class MarketApp(ChunkedApp):
     @override
     async def on_start(self) -> None:
         await super().on_start()
+        _tune_collector()
         self.services.watchdog.start()
 
     @override
     async def on_shutdown(self) -> None:
-        self.services.watchdog.stop()
         await self.services.database.close()
+        self.services.watchdog.stop()
         await super().on_shutdown()
+
+
+def _tune_collector() -> None:
+    """Keep the collector off what lives for ever: at its defaults it takes half the speed."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 app = MarketApp(read_settings())

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         default=120.0, gt=0, description="Wait this long for a broker that does not take our records."
     )
     stuck_after_s: float = Field(default=90.0, gt=0, description="Lag, no outage, nothing stored: exit.")
+    stop_grace_s: float = Field(
+        default=25.0,
+        gt=0,
+        le=600,
+        description="After SIGTERM store what is in flight for at most so long; then exit, unacknowledged.",
+    )
 
     profile: Literal["efficient", "low-latency"] = Field(
         default="efficient", description="What a fetch waits for: fewer, larger chunks or the next tick."

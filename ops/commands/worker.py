@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -43,7 +42,6 @@ def run(settings: Settings) -> int:
     app_module = importlib.import_module("streams.app")
     app = app_module.app
     worker = app.Worker(loglevel=settings.log_level, redirect_stdouts=False, quiet=True)
-    _tune_collector()
     code = 0
     try:
         worker.execute_from_commandline()
@@ -60,10 +58,3 @@ def run(settings: Settings) -> int:
 def _say(reason: TapeflowError) -> int:
     click.echo(f"tapeflow worker: {reason}", err=True)
     return reason.exit_code
-
-
-def _tune_collector() -> None:
-    """Keep the collector off what lives for ever: at its defaults it takes half the speed."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
