@@ -1,7 +1,7 @@
 """Chunked delivery with positions taken from the database: broker URLs ``chunked://host:port``.
 
-The one file that leans on Faust's internals (tests/architecture/test_faust_internals.py asserts them).
-Faust keeps its agents, rebalances, sensors, command line and web; replaced are:
+With raw_records.py the one file that leans on internals of Faust and aiokafka
+(tests/architecture/test_faust_internals.py asserts them). Faust keeps its agents, rebalances, sensors, command line and web; replaced are:
 
 ``seek_to_committed``
     positions come from the database, once a generation: the database is the checkpoint.
@@ -13,7 +13,7 @@ Faust keeps its agents, rebalances, sensors, command line and web; replaced are:
 ``on_partitions_revoked``
     commits before the base class forgets the acknowledgements.
 ``_create_worker_consumer``
-    sets two fetch settings that Faust hard-codes.
+    sets two fetch settings that Faust hard-codes, and has records handed on as they are parsed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from faust.types import TP, ConsumerMessage, Message
 from typing_extensions import override
 
 from schemas.errors import PositionLost
+from streams import raw_records
 from streams.chunks import ChunkScheduler, chunk_message
 from streams.ledger import OffsetLedger
 from streams.tenure import Tenure
@@ -52,6 +53,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         # before start(), which builds the fetcher from these two; Faust has 1500 ms and 1 byte
         consumer._fetch_max_wait_ms = app.settings.fetch_max_wait_ms
         consumer._fetch_min_bytes = app.fetch_min_bytes
+        raw_records.install(app.chunk_topics.keys())
         return consumer
 
     async def seek_all(self, positions: Mapping[TP, int]) -> None:
