@@ -1,7 +1,8 @@
 """Chunked delivery with positions taken from the database: broker URLs ``chunked://host:port``.
 
-With raw_records.py the one file that leans on internals of Faust and aiokafka
-(tests/architecture/test_faust_internals.py asserts them). Faust keeps its agents, rebalances, sensors, command line and web; replaced are:
+With raw_records.py the one file that leans on internals of Faust and aiokafka: asserted by
+tests/architecture/test_faust_internals.py. Faust keeps its agents, rebalances, sensors, command line and
+web; replaced are:
 
 ``seek_to_committed``
     positions come from the database, once a generation: the database is the checkpoint.
