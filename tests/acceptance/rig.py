@@ -12,14 +12,16 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from migrations.runner import migrate_up
+from schemas.trade import Trade
 from streams import topics
 
 PARTITIONS = 8
@@ -140,6 +142,20 @@ class Rig:
         )
         self._others.append(process)
         return process
+
+    def send_trades(self, trades: Iterable[Trade]) -> None:
+        """Produce a few trades, keyed by symbol, and wait for the broker."""
+        self._send((t.symbol.encode(), msgspec.json.encode(t)) for t in trades)
+
+    def send_values(self, values: Iterable[bytes | None]) -> None:
+        """Produce a few values without a key."""
+        self._send((None, value) for value in values)
+
+    def _send(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2"})
+        for key, value in records:
+            producer.produce(self.trades, value, key=key)
+        assert producer.flush(30) == 0
 
     def query(self, sql: str, *args: Any) -> list[Any]:
         """Ask the database."""
