@@ -13,6 +13,7 @@ from faust.types import TP, EventT
 from mode import Service
 
 from schemas.candle import Bar, encode_bar
+from schemas.errors import DatabaseRefused
 from schemas.topics import CANDLES, DEAD_LETTERS
 from sinks.offsets import Move, PositionsMovedError
 from sinks.transaction import Refused, Writer
@@ -107,8 +108,13 @@ class Batcher(Service):
                 )
             except PositionsMovedError as moved:
                 await self._yield_to(moved, moves)
-            except psycopg.Error:  # of class 22 or 23: the database refuses a bar
-                unwanted |= await self._divert_refused(live, services.writer, bars)
+            except psycopg.Error as exc:  # of class 22 or 23: the database refuses a bar
+                refused = await self._divert_refused(live, services.writer, bars)
+                if not refused:
+                    raise DatabaseRefused(
+                        f"the database refused a batch, but none of its bars: {exc}"
+                    ) from exc
+                unwanted |= refused
             else:
                 self._stored(live, bars)
                 return
@@ -149,7 +155,8 @@ class Batcher(Service):
             at = moved.found[tp].next_offset
             if at == move.next_offset != move.expected:
                 # the connection broke during COMMIT, and it was done
-                self._app.tenures[tp].stored = at
+                if (tenure := self._app.tenures.get(tp)) is not None:
+                    tenure.stored = at
             elif at != move.expected:
                 lost.add(tp)
         self._app.counters.swaps_lost += len(lost)

@@ -53,7 +53,10 @@ async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
             acknowledge(event)
             continue
         app.counters.chunks += 1
-        yield Chunk(tenure, cast(Records, message.value), event)
+        records = cast(Records, message.value)
+        # the event waits for its acknowledgement behind the whole queue of the sink: without its records
+        message.value = event.value = cast(Any, None)
+        yield Chunk(tenure, records, event)
 
 
 def acknowledge(event: EventT[Any]) -> None:

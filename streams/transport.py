@@ -253,7 +253,8 @@ class ChunkConsumer(driver.Consumer):
         """Start partitions over from the database: somebody else advanced them."""
         async with self._position_lock:
             mine = {tp for tp in tps if tp in self.tenures}
-            fresh = await self._load(mine)
+            loaded = await self._load(mine)
+            fresh = {tp: t for tp, t in loaded.items() if tp in self.tenures}  # others were revoked meanwhile
             self.tenures.update(fresh)
             self._reset_ledger(mine)
             self._moves += 1
