@@ -35,10 +35,12 @@ Records = list[Record]
 class ChunkMessage(ConsumerMessage):
     """A slice; ``value`` is the list of records, ``offset`` that of the last one, so that lag stays right."""
 
-    __slots__ = ("first_offset", "tenure")
+    __slots__ = ("begins", "tenure")
 
-    first_offset: int
-    tenure: Tenure | None
+    begins: int
+    """Where the slice before it ended; its first record may lie behind a hole in the log."""
+    tenure: Tenure
+    """Whose slice it is, whether it has ended meanwhile or not."""
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
@@ -93,7 +95,7 @@ class ChunkScheduler(DefaultSchedulingStrategy):
                 pending.append((tp, batch, start + size))
 
 
-def chunk_message(tp: TP, records: Records, tenure: Tenure | None, generation_id: int) -> ChunkMessage:
+def chunk_message(tp: TP, records: Records, tenure: Tenure, begins: int, generation_id: int) -> ChunkMessage:
     """Return a slice as one message."""
     last = records[-1]
     message = ChunkMessage(
@@ -111,6 +113,6 @@ def chunk_message(tp: TP, records: Records, tenure: Tenure | None, generation_id
         tp=tp,
         generation_id=generation_id,
     )
-    message.first_offset = records[0].offset
+    message.begins = begins
     message.tenure = tenure
     return message

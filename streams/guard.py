@@ -48,7 +48,7 @@ async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
     async for event in stream.noack().events():
         message = cast(ChunkMessage, event.message)
         tenure = message.tenure
-        if tenure is None or app.tenures.get(message.tp) is not tenure:
+        if app.tenures.get(message.tp) is not tenure:
             app.counters.stale_dropped += 1
             acknowledge(event)
             continue

@@ -94,7 +94,7 @@ class Services:
             return "waiting_for_broker", self.pulse.broker_detail
         if app.rebalancing:
             return "rebalancing", "the group is changing"
-        if not app.consumer.assignment():
+        if not app.chunk_consumer.positioned:
             return "starting", self.gate.detail or "no partition is assigned yet"
         return "running", ""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faust.types import TP
+from typing_extensions import override
 
 
 @dataclass(eq=False, slots=True)
@@ -31,3 +32,8 @@ class Tenure:
     """Monotonic seconds when ``stored`` last moved; at first when the tenure began."""
     delivered_at: float = 0.0
     """Monotonic seconds of the last delivery."""
+
+    @override
+    def __str__(self) -> str:
+        """Say where it stands, for the log."""
+        return f"{self.tp.topic}[{self.tp.partition}] stored {self.stored}, reading from {self.delivered}"

@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from schemas.errors import PositionLost
 from streams import raw_records
-from streams.chunks import ChunkScheduler, chunk_message
+from streams.chunks import ChunkMessage, ChunkScheduler, chunk_message
 from streams.ledger import OffsetLedger
 from streams.tenure import Tenure
 
@@ -94,6 +94,8 @@ class ChunkConsumer(driver.Consumer):
         #: the current tenure of each partition of a chunk topic; replaced, never changed, by a positioning
         self.tenures: dict[TP, Tenure] = {}
         self._former: dict[TP, Tenure] = {}
+        #: whose the slices under way are, and where the next one begins; the tenure may have ended meanwhile
+        self._under_way: dict[TP, tuple[Tenure, int]] = {}
         self._positioned: int | None = None  # the generation whose positions were loaded
         self._moves = 0  # counts seeks, to know that one happened during an await
         self._probes: dict[TP, int] = {}
@@ -110,22 +112,36 @@ class ChunkConsumer(driver.Consumer):
     # delivery
 
     async def _on_delivery(self, message: Message) -> None:
+        tenure: Tenure | None = getattr(message, "tenure", None)
+        if tenure is not None and not self._continues(cast(ChunkMessage, message)):
+            # neither the agent nor the ledger may see it: a later fetch begins where delivery stands
+            self.app.counters.stale_dropped += 1
+            return
         acking = self.app.topics.acks_enabled_for(message.topic)
         if acking:
             self._ledger.add(message)
         await self._deliver_to_conductor(message)
-        tenure = getattr(message, "tenure", None)
         if tenure is not None:  # reached only if a suspended flow has not cancelled the await above
             tenure.delivered = message.offset + 1
             tenure.delivered_at = self.app.clock.monotonic()
         if acking and not message.refcount and not message.acked:
             message.acked = True  # nobody subscribes: it must not hold back the commit
 
+    def _continues(self, message: ChunkMessage) -> bool:
+        """Whether a slice is of the current tenure, and the one before it was delivered."""
+        tenure = self.tenures.get(message.tp)
+        return tenure is message.tenure and tenure.delivered == message.begins
+
     @override
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        if type(record) is list:
-            return chunk_message(tp, record, self.tenures.get(tp), self.app.consumer_generation_id)
-        return super()._to_message(tp, record)
+        if type(record) is not list:
+            return super()._to_message(tp, record)
+        tenure, begins = self._under_way[tp]
+        message = chunk_message(tp, record, tenure, begins, self.app.consumer_generation_id)
+        self._under_way[tp] = (tenure, message.offset + 1)
+        # Faust drops what lies before its own note of what was read, which knows nothing of repositioning
+        self._read_offset[tp] = None
+        return message
 
     @override
     def on_buffer_drop(self, tp: TP) -> None:
@@ -167,6 +183,7 @@ class ChunkConsumer(driver.Consumer):
             if tenure is None:
                 continue  # fetched before the position was known: the seek is still to come
             first, expected = batch[0].offset, tenure.delivered
+            self._under_way[tp] = (tenure, expected)
             if first == expected:
                 kept[tp] = batch
             elif first > expected and not moved and self._probes.get(tp) == expected:
@@ -249,6 +266,12 @@ class ChunkConsumer(driver.Consumer):
                 positions.update(await self._thread.call_thread(consumer.seek_to_committed, *others))
             return positions
 
+    @property
+    def positioned(self) -> bool:
+        """Whether the group has dealt its partitions, and where to go on in ours is known."""
+        generation = self.app.consumer_generation_id
+        return generation > 0 and (self._positioned == generation or not self.assignment())
+
     async def reposition(self, tps: Iterable[TP]) -> None:
         """Start partitions over from the database: somebody else advanced them."""
         async with self._position_lock:
@@ -284,7 +307,9 @@ class ChunkConsumer(driver.Consumer):
             return {}
         bounds = await self.bounds(tps)
         former = {tp: t for tp in tps if (t := self._former.pop(tp, None) or self.tenures.get(tp))}
-        return await self.app.load_tenures(bounds, former)
+        loaded = await self.app.load_tenures(bounds, former)
+        self.log.info("positions: %s", ", ".join(map(str, loaded.values())))
+        return loaded
 
     @override
     async def seek(self, partition: TP, offset: int) -> None:
