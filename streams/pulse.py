@@ -79,14 +79,15 @@ class Pulse(Service):
 
     async def _ask_broker(self) -> None:
         app = self._app
-        tps = set(app.tenures) if app.services.phase() != "starting" else set()
-        if not tps:
+        if app.services.phase() == "starting":
             return
+        # one that stands by wants to know, too, whether the broker is there
+        tps = set(app.tenures) or {TP(topic, 0) for topic in app.chunk_topics}
         try:
             # from the broker, not from the fetcher: a fetcher that hangs would report no lag
             async with asyncio.timeout(ANSWER_S):
                 bounds = await app.chunk_consumer.bounds(tps)
-                self.committed = await app.chunk_consumer.committed_in_kafka(tps)
+                self.committed = await app.chunk_consumer.committed_in_kafka(app.tenures)
         except (KafkaError, TimeoutError) as exc:
             self._met_broker(up=False, detail=f"the broker does not answer: {exc!r}")
         else:

@@ -10,9 +10,24 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.rig import Rig
+from tests.acceptance.rig import PARTITIONS, Rig
+from tests.market import Market, MarketFile, write_market
 
 RigFactory = Callable[..., Rig]
+
+
+@pytest.fixture(scope="session")
+def million(tmp_path_factory: pytest.TempPathFactory) -> MarketFile:
+    """A million trades and a thousand bad records."""
+    market = Market(1_000_000, seed=20261124, partitions=PARTITIONS, poison=0.001)
+    return write_market(tmp_path_factory.mktemp("market") / "million", market)
+
+
+@pytest.fixture(scope="session")
+def middling(tmp_path_factory: pytest.TempPathFactory) -> MarketFile:
+    """Trades for a load of half a minute or more, and a few bad records."""
+    market = Market(500_000, seed=11, partitions=PARTITIONS, poison=0.001)
+    return write_market(tmp_path_factory.mktemp("market") / "middling", market)
 
 
 @pytest.fixture

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from tests.market import read_lines
+
+#: librdkafka's RD_KAFKA_PARTITION_UA
+WHERE_THE_KEY_BELONGS = -1
+
 
 def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
     """Produce at a rate, 0 = as fast as it goes; idempotent, so that order within a partition is kept."""
@@ -15,6 +20,7 @@ def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
         {
             "bootstrap.servers": bootstrap,
             "enable.idempotence": True,
+            # as Java and aiokafka do it; records without a key all go to one partition
             "partitioner": "murmur2",
             "linger.ms": 5 if rate else 50,
             "compression.type": "lz4",
@@ -23,30 +29,36 @@ def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
             "message.timeout.ms": 300_000,
         }
     )
-    failed = []
+    failed: list[object] = []
+
+    def delivered(error: object, _: object) -> None:
+        if error is not None:
+            failed.append(error)
+
     begun = time.perf_counter()
-    with Path(path).open("rb") as lines:
-        for i, line in enumerate(lines):
-            key, _, value = line[:-1].partition(b"\t")
-            while True:
-                try:
-                    producer.produce(
-                        topic,
-                        value,
-                        key=key,
-                        on_delivery=lambda error, _: failed.append(error) if error else None,
-                    )
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            if i % 200 == 0:
-                producer.poll(0)
-                if rate and (ahead := i / rate - (time.perf_counter() - begun)) > 0:
-                    time.sleep(ahead)
+    for i, line in enumerate(read_lines(Path(path))):
+        partition = WHERE_THE_KEY_BELONGS if line.partition is None else line.partition
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    line.value,
+                    key=line.key,
+                    partition=partition,
+                    on_delivery=delivered,
+                    headers=list(line.headers),
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        if i % 200 == 0:
+            producer.poll(0)
+            if rate and (ahead := i / rate - (time.perf_counter() - begun)) > 0:
+                time.sleep(ahead)
     left = producer.flush(300)
     if failed or left:
         sys.exit(f"{len(failed)} failed ({failed[:1]}), {left} not delivered")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)

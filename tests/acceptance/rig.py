@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from migrations.runner import migrate_up
 from schemas.trade import Trade
 from streams import topics
+from streams.settings import Settings
+from tests.acceptance.sampler import Sampler
+from tests.invariants import Message, Outcome, violations
+from tests.oracle import Input, Truth, work_out
 
 PARTITIONS = 8
 #: a worker that takes longer to end after SIGTERM hangs
@@ -68,7 +73,7 @@ class Rig:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self.logs: list[Path] = []
-        self._others: list[subprocess.Popen[bytes]] = []
+        self._producers: list[subprocess.Popen[bytes]] = []
         migrate_up(database_url)
 
     async def prepare(self) -> Rig:
@@ -126,22 +131,48 @@ class Rig:
             ) from None
         return code, time.monotonic() - begun
 
-    def produce(self, path: Path, rate: float = 0) -> subprocess.Popen[bytes]:
-        """Start to produce a file of tests/market.py."""
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.acceptance.producer",
-                str(path),
-                self.bootstrap,
-                self.trades,
-                str(rate),
-            ],
-            env=self.env,
-        )
-        self._others.append(process)
-        return process
+    def kill(self, name: str) -> None:
+        """kill -9 a worker."""
+        assert self.end(name, signal.SIGKILL)[0] == -signal.SIGKILL
+
+    def wait_ended(self, name: str, timeout: float) -> int:
+        """Wait for a worker that was told to end, and return its exit code."""
+        try:
+            return self.workers[name].wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{name} did not end within {timeout} s:\n{self.log_tail()}") from None
+        finally:
+            if self.workers[name].poll() is not None:
+                del self.workers[name]
+
+    def produce(self, path: Path, rate: float = 0) -> None:
+        """Start to produce a file of tests/market.py; ``rate`` records a second, 0: as fast as it goes."""
+        module = "tests.acceptance.producer"
+        command = [sys.executable, "-m", module, str(path), self.bootstrap, self.trades, str(rate)]
+        self._producers.append(subprocess.Popen(command, env=self.env))
+
+    def wait_produced(self, timeout: float = 300) -> None:
+        """Wait until the broker has every record of what is being produced."""
+        for process in self._producers:
+            assert process.wait(timeout) == 0, "the producer failed"
+        self._producers.clear()
+
+    def end_offset(self) -> int:
+        """Records in the input topic."""
+        return sum(self.ends(self.trades).values())
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """End of each partition of a topic."""
+        consumer = self._reader()
+        try:
+            bounds = {
+                p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
+                for p in range(self.partitions)
+            }
+        finally:
+            consumer.close()
+        assert all(low == 0 for low, _ in bounds.values())
+        return {p: high for p, (_, high) in bounds.items()}
 
     def send_trades(self, trades: Iterable[Trade]) -> None:
         """Produce a few trades, keyed by symbol, and wait for the broker."""
@@ -196,22 +227,10 @@ class Rig:
 
     def records(self, topic: str) -> list[Any]:
         """Every message of a topic, partition by partition, in order."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": f"{self.prefix}reader",
-                "enable.auto.commit": False,
-                "fetch.wait.max.ms": 50,
-            }
-        )
-        ends = {}
-        for p in range(self.partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
-            assert low == 0
-            if high:
-                ends[p] = high
+        ends = {p: end for p, end in self.ends(topic).items() if end}
+        consumer = self._reader()
         consumer.assign([TopicPartition(topic, p, 0) for p in ends])
-        messages, deadline = [], time.monotonic() + 60
+        messages, deadline = [], time.monotonic() + 120
         while ends:
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
             for m in consumer.consume(10_000, 1.0):
@@ -224,6 +243,47 @@ class Rig:
                     del ends[partition]
         consumer.close()
         return messages
+
+    def _reader(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"{self.prefix}reader",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 50,
+            }
+        )
+
+    def truth(self) -> Truth:
+        """What must have come out, from the records of the input topic."""
+        settings = Settings()
+        inputs = (
+            Input(m.partition(), m.offset(), m.key(), m.value(), tuple(m.headers() or ()))
+            for m in self.records(self.trades)
+        )
+        return work_out(inputs, settings.lateness_ms * 1_000_000, settings.horizon_s * 1_000_000_000)
+
+    def verify(self, sampler: Sampler) -> Truth:
+        """Compare table, topics and positions with the oracle, once everything is stored."""
+        truth = self.truth()
+        outcome = Outcome(
+            self.table(),
+            [_message(m) for m in self.records(self.candles)],
+            [_message(m) for m in self.records(self.dlq)],
+            sampler.positions,
+            dict(self.query("select part, next_offset from sink_offsets where topic = %s", self.trades)),
+            self.ends(self.trades),
+        )
+        assert sampler.positions
+        found = violations(truth, outcome, topic=self.trades, group=self.group)
+        repeats = len(outcome.candles) - len({m.header("id") for m in outcome.candles})
+        print(
+            f"{truth.trades:,} trades, {len(truth.versions):,} versions of bars, {len(truth.dead):,} dead "
+            f"letters, {repeats:,} repeats on the topic, {len(sampler.positions):,} samples, "
+            f"{len(found)} violations"
+        )
+        assert not found, "\n".join(found)
+        return truth
 
     def get(self, name: str, path: str, accept: str = "application/json") -> tuple[int, str]:
         """Ask a worker's web server; (0, reason) when it does not answer."""
@@ -238,9 +298,26 @@ class Rig:
         except OSError as exc:
             return 0, str(exc)
 
+    def answers(self, name: str) -> bool:
+        """Whether a worker's web server is there yet."""
+        return self.get(name, "/livez")[0] == 200
+
     def ready(self, name: str) -> bool:
         """Whether a worker says that it is ready."""
         return self.get(name, "/readyz")[0] == 200
+
+    def wait_ready(self, *names: str, timeout: float = 60) -> None:
+        """Wait until workers say that they are ready."""
+        for name in names:
+            wait_until(partial(self.ready, name), timeout, f"{name} is ready\n{self.log_tail()}")
+
+    def wait_holding(self, name: str, partitions: int, timeout: float = 60) -> None:
+        """Wait until a worker says that it has so many partitions."""
+
+        def holding() -> bool:
+            return self.answers(name) and len(self.status(name)["partitions"]) == partitions
+
+        wait_until(holding, timeout, f"{name} has {partitions} partitions\n{self.log_tail()}")
 
     def status(self, name: str) -> dict[str, Any]:
         """The worker's status page as JSON."""
@@ -257,8 +334,12 @@ class Rig:
 
     def close(self) -> None:
         """End everything that this rig started."""
-        for process in [*self.workers.values(), *self._others]:
+        for process in [*self.workers.values(), *self._producers]:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
+
+
+def _message(m: Any) -> Message:
+    return Message(m.partition(), m.key(), m.value(), tuple(m.headers() or ()))

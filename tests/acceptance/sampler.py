@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from tests.invariants import Position
 
 if TYPE_CHECKING:
     from tests.acceptance.rig import Rig
 
 PERIOD_S = 0.1
-
-
-class Sample(NamedTuple):
-    """One partition at one moment; None: nobody has committed or stored yet."""
-
-    partition: int
-    committed: int | None
-    stored: int | None
-    end: int
 
 
 class Sampler:
@@ -33,7 +26,7 @@ class Sampler:
         self._rig = rig
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler")
-        self.samples: list[Sample] = []
+        self.positions: list[Position] = []
         self.away = 0
         self._error: BaseException | None = None
 
@@ -59,7 +52,7 @@ class Sampler:
         try:
             while not self._stop.wait(PERIOD_S):
                 try:
-                    self.samples += self._sample(consumer)
+                    self.positions += self._sample(consumer)
                 except (KafkaException, psycopg.OperationalError):
                     self.away += 1
         except BaseException as exc:  # noqa: BLE001 - raised again where the test can see it
@@ -67,7 +60,7 @@ class Sampler:
         finally:
             consumer.close()
 
-    def _sample(self, consumer: Consumer) -> list[Sample]:
+    def _sample(self, consumer: Consumer) -> list[Position]:
         # in this order: each may only have grown by the time the next is read
         tps = [TopicPartition(self._rig.trades, p) for p in range(self._rig.partitions)]
         committed = {tp.partition: tp.offset for tp in consumer.committed(tps, timeout=3)}
@@ -78,6 +71,6 @@ class Sampler:
         for tp in tps:
             _, ends[tp.partition] = consumer.get_watermark_offsets(tp, timeout=3)
         return [
-            Sample(p, committed[p] if committed[p] >= 0 else None, stored.get(p), ends[p])
+            Position(p, committed[p] if committed[p] >= 0 else None, stored.get(p), ends[p])
             for p in range(self._rig.partitions)
         ]

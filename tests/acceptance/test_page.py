@@ -19,7 +19,7 @@ BUDGET_BYTES = 100_000
 def test_page_shows_what_is_stored(make_rig: RigFactory, tmp_path: Path) -> None:
     rig = make_rig()
     rig.start("w1")
-    wait_until(lambda: rig.ready("w1"), 30, "the worker is ready")
+    rig.wait_ready("w1")
     now = SystemClock().now_ns()
     rig.send_trades(
         [Trade(f"S{i % 9}", now - (1_000 - i) * 1_000_000, 10.0, 1.0, "sim") for i in range(1_000)]
