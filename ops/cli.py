@@ -13,7 +13,7 @@ from schemas.errors import TapeflowError
 
 #: command -> "module:attribute"; a module is imported when its command runs or its help is asked for
 COMMANDS = {
-    "demo": "ops.commands.stack:demo",
+    "demo": "ops.commands.demo:demo",
     "up": "ops.commands.stack:up",
     "down": "ops.commands.stack:down",
     "status": "ops.commands.stack:status",
