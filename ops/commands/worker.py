@@ -42,6 +42,7 @@ def run(settings: Settings) -> int:
     app_module = importlib.import_module("streams.app")
     app = app_module.app
     worker = app.Worker(loglevel=settings.log_level, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it writes terminal codes between the lines of the log
     code = 0
     try:
         worker.execute_from_commandline()

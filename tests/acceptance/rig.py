@@ -28,6 +28,7 @@ from streams.settings import Settings
 from tests.acceptance.sampler import Sampler
 from tests.invariants import Message, Outcome, violations
 from tests.oracle import Input, Truth, work_out
+from tests.poison import Headers
 
 PARTITIONS = 8
 #: a worker that takes longer to end after SIGTERM hangs
@@ -111,7 +112,7 @@ class Rig:
                 [sys.executable, "-m", module, "worker"], env=env, stdout=out, stderr=out
             )
 
-    def send(self, name: str, sig: signal.Signals) -> None:
+    def tell(self, name: str, sig: signal.Signals) -> None:
         """Send a signal to a worker."""
         self.workers[name].send_signal(sig)
 
@@ -176,16 +177,13 @@ class Rig:
 
     def send_trades(self, trades: Iterable[Trade]) -> None:
         """Produce a few trades, keyed by symbol, and wait for the broker."""
-        self._send((t.symbol.encode(), msgspec.json.encode(t)) for t in trades)
+        self.send((t.symbol.encode(), msgspec.json.encode(t), ()) for t in trades)
 
-    def send_values(self, values: Iterable[bytes | None]) -> None:
-        """Produce a few values without a key."""
-        self._send((None, value) for value in values)
-
-    def _send(self, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+    def send(self, records: Iterable[tuple[bytes | None, bytes | None, Headers]]) -> None:
+        """Produce a few records (key, value, headers), and wait for the broker."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2"})
-        for key, value in records:
-            producer.produce(self.trades, value, key=key)
+        for key, value, headers in records:
+            producer.produce(self.trades, value, key=key, headers=list(headers))
         assert producer.flush(30) == 0
 
     def query(self, sql: str, *args: Any) -> list[Any]:

@@ -82,9 +82,9 @@ def test_frozen_past_its_session(make_rig: RigFactory, million: MarketFile) -> N
     with Sampler(rig) as sampler:
         for n, (frozen, other) in enumerate((("w1", "w2"), ("w2", "w1"))):
             passes(rig, million.records * (n + 1) // 4)
-            rig.send(frozen, signal.SIGSTOP)
+            rig.tell(frozen, signal.SIGSTOP)
             rig.wait_holding(other, rig.partitions)
-            rig.send(frozen, signal.SIGCONT)
+            rig.tell(frozen, signal.SIGCONT)
             rig.wait_holding(frozen, rig.partitions // 2)
             rig.wait_ready(frozen)
         rig.wait_stored(million.records, CATCH_UP_S)

@@ -24,7 +24,7 @@ def test_page_shows_what_is_stored(make_rig: RigFactory, tmp_path: Path) -> None
     rig.send_trades(
         [Trade(f"S{i % 9}", now - (1_000 - i) * 1_000_000, 10.0, 1.0, "sim") for i in range(1_000)]
     )
-    rig.send_values([b"not json"])
+    rig.send([(None, b"not json", ())])
     rig.wait_stored(1_001, 30)
     wait_until(
         lambda: rig.status("w1")["totals"]["dead_lettered"] == 1, 10, "the page counts the dead letter"

@@ -42,7 +42,7 @@ def test_sigterm_stores_what_is_in_flight(make_rig: RigFactory, middling: Market
         with slow_database(rig):
             wait_until(lambda: batch_waits(rig), 30, "a batch waits in its transaction")
             before = rig.stored()
-            rig.send("w1", signal.SIGTERM)
+            rig.tell("w1", signal.SIGTERM)
             wait_until(lambda: rig.get("w1", "/readyz")[0] != 200, 10, "it has heard")
             assert rig.workers["w1"].poll() is None
         begun = time.monotonic()
@@ -70,7 +70,7 @@ def test_sigterm_ends_within_its_grace_if_the_database_stays_slow(
             wait_until(lambda: batch_waits(rig), 30, "a batch waits in its transaction")
             before = rig.stored()
             begun = time.monotonic()
-            rig.send("w1", signal.SIGTERM)
+            rig.tell("w1", signal.SIGTERM)
             code = rig.wait_ended("w1", GRACE_S + 5)
             assert code == 4, rig.log_tail()
             assert time.monotonic() - begun < GRACE_S + 5
