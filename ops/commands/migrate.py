@@ -51,13 +51,13 @@ def _print_ids(key: str, ids: list[str], *, as_json: bool) -> None:
 
 @click.group()
 def migrate() -> None:
-    r"""Evolve the database.
+    """Evolve the database.
 
     \b
     tapeflow migrate up
     tapeflow migrate status --json
     tapeflow migrate down --steps 1 --yes
-    """
+    """  # noqa: D301 - click wants the character
 
 
 @migrate.command()

@@ -64,7 +64,7 @@ def produce(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""Send the trades of FILE (CSV or NDJSON; - is stdin) to Kafka, keyed by symbol.
+    """Send the trades of FILE (CSV or NDJSON; - is stdin) to Kafka, keyed by symbol.
 
     Columns that are named like fields are read by themselves, other ones are ignored. Every row is
     checked against the contract first; bad rows are told with their line and never sent.
@@ -74,7 +74,7 @@ def produce(
     zcat ticks.ndjson.gz | tapeflow produce - --format ndjson --rate 5000 --clock
 
     Exit codes: 0 all rows sent, 2 usage, 4 no broker, 5 some rows were bad, 130 interrupted.
-    """
+    """  # noqa: D301 - click wants the character
     form = form or SUFFIXES.get(file.suffix.lower())
     if form is None:
         raise click.UsageError(f"cannot tell the format of {file}; add --format csv or --format ndjson")
