@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,10 @@ class Rig:
     def dlq(self) -> str:
         return f"{self.prefix}md.dlq.v1"
 
-    def start(self, name: str, fault: str = "", **settings: Any) -> None:
-        """Start a worker; ``fault`` as tests/acceptance/faulty_worker.py takes it."""
+    def start(
+        self, name: str, fault: str = "", *, command: Sequence[str] = ("ops.cli", "worker"), **settings: Any
+    ) -> None:
+        """Start a worker; ``fault`` as tests/acceptance/faulty_worker.py takes it, else ``command``."""
         log = self.folder / f"{name}-{len(self.logs)}.log"
         self.logs.append(log)
         self.ports[name] = free_port()
@@ -106,10 +108,11 @@ class Rig:
             "FAULT": fault,
             **{k.upper(): str(v) for k, v in settings.items()},
         }
-        module = "tests.acceptance.faulty_worker" if fault else "ops.cli"
+        if fault:
+            command = ["tests.acceptance.faulty_worker"]
         with log.open("wb") as out:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", module, "worker"], env=env, stdout=out, stderr=out
+                [sys.executable, "-m", *command], env=env, stdout=out, stderr=out
             )
 
     def tell(self, name: str, sig: signal.Signals) -> None:

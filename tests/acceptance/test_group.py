@@ -1,4 +1,4 @@
-"""Workers in one group: one without partitions stands by, and takes over when it must."""
+"""Workers and their group: who stands by takes over; Faust's own command starts one, too."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def test_a_worker_without_partitions_is_ready_and_takes_over(make_rig: RigFactor
     rig.send_trades([Trade("A", now + 1, 11.0, 1.0, "sim")])
     rig.wait_stored(2, 30)
     assert rig.end(standby)[0] == 0
+
+
+def test_fausts_own_command_runs_a_worker(make_rig: RigFactory) -> None:
+    rig = make_rig()
+    rig.start("w1", command=("faust", "-A", "streams.app", "worker"))
+    rig.wait_ready("w1")
+    now = SystemClock().now_ns()
+    rig.send_trades(Trade(f"S{n}", now + n, 10.0, 1.0, "sim") for n in range(100))
+    rig.wait_stored(100, 30)
+    assert rig.status("w1")["totals"]["stored"] == 100
+    assert rig.end("w1")[0] == 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
+from domain.clock import SystemClock
+from schemas.trade import Trade
+from streams.topics import admin
 from tests.acceptance.conftest import RigFactory
 from tests.acceptance.rig import Rig, wait_until
 from tests.acceptance.sampler import Sampler
@@ -74,3 +78,35 @@ def test_broker_away_under_load(make_rig: RigFactory, kafka: Any, middling: Mark
     for name in ("w1", "w2"):
         assert rig.end(name)[0] == 0, rig.log_tail()
     rig.verify(sampler)
+
+
+def test_outage_that_outlasts_its_budget(make_rig: RigFactory, timescale: Any) -> None:
+    rig = make_rig(database_budget_s=3)
+    now = SystemClock().now_ns()
+    rig.start("w1")
+    rig.wait_ready("w1")
+    rig.send_trades([Trade("A", now, 10.0, 1.0, "sim")])
+    rig.wait_stored(1, 30)
+    timescale.stop()
+    try:
+        rig.send_trades([Trade("A", now + 1, 11.0, 1.0, "sim")])
+        assert rig.wait_ended("w1", 30) == 4, rig.log_tail()
+        assert "the database was away for 3 s" in rig.log_tail()
+        # started again by whoever supervises it: it waits, and holds nobody up
+        rig.start("w1")
+        wait_until(lambda: rig.answers("w1"), 30, "its page is there")
+        says_why(rig, "w1", "waiting for the database")
+        assert asyncio.run(members(rig)) == 0
+    finally:
+        timescale.start()
+    rig.wait_ready("w1")
+    rig.wait_stored(2, 30)
+    assert not rig.records(rig.dlq)
+    assert rig.end("w1")[0] == 0
+
+
+async def members(rig: Rig) -> int:
+    """How many workers are in the group."""
+    async with admin(rig.bootstrap) as client:
+        answers = await client.describe_consumer_groups([rig.group])
+        return sum(len(group[5]) for answer in answers for group in answer.groups)
