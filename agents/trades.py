@@ -41,7 +41,7 @@ class TradeState:
 def restore(stored: Stored) -> tuple[TradeState, int]:
     """Return the state that a partition goes on with, and where."""
     settings = app.settings
-    restored = snapshot.restore(stored.state, stored.resume_offset, settings.patience)
+    restored = snapshot.restore(stored.state, stored.resume_offset, settings.patience, stored.next_offset)
     return TradeState(restored.book, Snapshots(), PoisonMeter(settings.dlq_limit)), restored.offset
 
 

@@ -17,6 +17,8 @@ from schemas.trade import ClockTick, Trade
 MINUTE_NS = 60_000_000_000
 #: sizes are summed as integers of this many parts: exact at nine decimals in any order
 UNITS = 1_000_000_000
+#: below it a size of nine decimals times `UNITS` rounds to the right unit; beyond it may not, see `_units`
+FINE_BELOW = 2.0**22
 NEVER = 1 << 63
 
 #: Open, high, low, close, ts of open, ts of close (ns), units, trades, sum of price * size, next revision.
@@ -52,7 +54,17 @@ class Folded:
 class Book:
     """The bars of one partition: open ones, and closed ones that may still be revised."""
 
-    __slots__ = ("_close_at", "closed", "first", "floor", "jumped", "patience", "watermark", "windows")
+    __slots__ = (
+        "_close_at",
+        "_next",
+        "closed",
+        "first",
+        "floor",
+        "jumped",
+        "patience",
+        "watermark",
+        "windows",
+    )
 
     def __init__(self, patience: Patience, *, watermark: int = 0, jumped: bool = False) -> None:
         """Start empty.
@@ -71,6 +83,15 @@ class Book:
         #: window -> an offset at or before its first record
         self.first: dict[Key, int] = {}
         self._close_at = NEVER
+        self._next: tuple[int, Patience] | None = None
+
+    def change(self, patience: Patience, at: int) -> None:
+        """Be as patient as this from offset ``at`` on.
+
+        Records before it may have been folded once already, and must give the same again; what had
+        closed or expired by then stays so.
+        """
+        self._next = (at, patience) if patience != self.patience else None
 
     def fold(
         self,
@@ -87,6 +108,8 @@ class Book:
 
         """
         folded = Folded()
+        if self._next is not None and first_offset >= self._next[0]:
+            self._adopt(self._next[1])
         if self.jumped:
             self._land(trades, clocks)
         done = 0
@@ -98,6 +121,15 @@ class Book:
                 self._advance(clock.ts_event, folded)
         self._fold(trades[done:] if done else trades, done, first_offset, folded)
         return folded
+
+    def _adopt(self, patience: Patience) -> None:
+        """Move watermark and floor with the lateness, so that the same windows are closed as before."""
+        former, self.patience, self._next = self.patience, patience, None
+        shift = patience.lateness_ns - former.lateness_ns
+        # bars beyond the former horizon are forgotten: a longer one does not bring them back
+        self.floor = max(self.floor, self.watermark - former.horizon_ns) + shift
+        self.watermark += shift
+        self._close_at = self._next_close()
 
     def _land(self, trades: Sequence[Trade], clocks: Sequence[tuple[int, ClockTick]]) -> None:
         """Count every bar as closed that may have trades before the first record seen."""
@@ -111,6 +143,7 @@ class Book:
 
     def _fold(self, trades: Sequence[Trade], base: int, first_offset: int, folded: Folded) -> None:
         watermark = self.watermark
+        fine, parts = FINE_BELOW, float(UNITS)
         start = end = -1
         provider = feed = ""
         window: dict[str, Draft] = {}
@@ -141,7 +174,7 @@ class Book:
                     price,
                     ts,
                     ts,
-                    round(size * UNITS),
+                    round(size * parts) if size < fine else _units(size),
                     1,
                     price * size,
                     0,
@@ -155,7 +188,7 @@ class Book:
                 draft[3], draft[5] = price, ts
             elif ts < draft[4]:
                 draft[0], draft[4] = price, ts
-            draft[6] += round(size * UNITS)
+            draft[6] += round(size * parts) if size < fine else _units(size)
             draft[7] += 1
             draft[8] += price * size
         self.watermark = watermark
@@ -218,7 +251,7 @@ class Book:
             draft[CLOSE], draft[CLOSE_TS] = t.price, t.ts_event
         elif t.ts_event < draft[OPEN_TS]:
             draft[OPEN], draft[OPEN_TS] = t.price, t.ts_event
-        draft[SIZE_UNITS] += round(t.size * UNITS)
+        draft[SIZE_UNITS] += _units(t.size)
         draft[COUNT] += 1
         draft[NOTIONAL] += t.price * t.size
         folded.late += 1
@@ -244,6 +277,14 @@ class Book:
         return min(self.first.values(), default=folded)
 
 
+def _units(size: float) -> int:
+    """Return a size in units, rounded once: of a large one the product itself is not exact."""
+    if size < FINE_BELOW:
+        return round(size * UNITS)
+    whole = int(size)
+    return whole * UNITS + round((size - whole) * UNITS)
+
+
 def _final(key: Key, symbol: str, draft: Draft) -> Bar:
     bar = _bar(key, symbol, draft, revision=int(draft[REVISION]), is_final=True)
     draft[REVISION] += 1
@@ -262,7 +303,8 @@ def _bar(key: Key, symbol: str, draft: Draft, *, revision: int, is_final: bool) 
         low=draft[LOW],
         close=draft[CLOSE],
         volume=volume,
-        vwap=draft[NOTIONAL] / volume,
+        # an average lies between the extremes, whatever rounding says
+        vwap=min(max(draft[NOTIONAL] / volume, draft[LOW]), draft[HIGH]),
         trade_count=int(draft[COUNT]),
         provider=provider,
         feed=feed,

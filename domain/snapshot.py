@@ -14,7 +14,7 @@ import msgspec
 
 from domain.candles import SIZE_UNITS, Book, Draft, Key, Patience
 
-VERSION = 1
+VERSION = 2
 #: no state: reading starts amid the log, what came before is not known
 JUMPED = 0
 _HEAD = struct.Struct(">Bqq")
@@ -24,7 +24,8 @@ _Packed = dict[str, list[int | float | str]]
 #: start, provider, feed, first offset, drafts
 _Window = tuple[int, str, str, int, _Packed]
 _encode = msgspec.msgpack.Encoder().encode
-_Body = tuple[int, bool, list[_Window], list[msgspec.Raw]]
+#: lateness, horizon, floor, jumped, open windows, closed windows
+_Body = tuple[int, int, int, bool, list[_Window], list[msgspec.Raw]]
 _decode_body = msgspec.msgpack.Decoder(_Body).decode
 _decode_window = msgspec.msgpack.Decoder(_Window).decode
 
@@ -51,6 +52,8 @@ class Snapshots:
         closed = {key: self._closed_window(key, window) for key, window in book.closed.items()}
         self._closed = closed
         body = (
+            book.patience.lateness_ns,
+            book.patience.horizon_ns,
             book.floor,
             book.jumped,
             [_pack(key, window, book.first[key]) for key, window in book.windows.items()],
@@ -72,13 +75,14 @@ def jumped(offset: int) -> bytes:
     return _HEAD.pack(JUMPED, offset, 0)
 
 
-def restore(state: bytes | None, offset: int, patience: Patience) -> Restored:
+def restore(state: bytes | None, offset: int, patience: Patience, stored: int | None = None) -> Restored:
     """Return the book to go on with.
 
     Args:
         state: what `Snapshots.dump` gave, of this or another version; None if there was none.
         offset: where the state was taken.
         patience: of now; it may differ from that of then.
+        stored: records below it were folded before; the patience of then counts for them. None: ``offset``.
     """
     if state is None:
         return Restored(Book(patience), offset, exact=True)
@@ -87,13 +91,15 @@ def restore(state: bytes | None, offset: int, patience: Patience) -> Restored:
         return Restored(Book(patience, jumped=True), offset, exact=True)
     if version != VERSION:
         return Restored(Book(patience, watermark=watermark), fallback, exact=False)
-    book = Book(patience, watermark=watermark)
-    book.floor, book.jumped, windows, closed = _decode_body(memoryview(state)[_HEAD.size :])
+    lateness, horizon, floor, amid, windows, closed = _decode_body(memoryview(state)[_HEAD.size :])
+    book = Book(Patience(lateness, horizon), watermark=watermark, jumped=amid)
+    book.floor = floor
     for window in windows:
         book.open_window(window[:3], window[3], _unpack(window))
     for raw in closed:
         window = _decode_window(raw)
         book.closed[window[:3]] = _unpack(window)
+    book.change(patience, offset if stored is None else stored)
     return Restored(book, offset, exact=True)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from schemas.errors import CommandError, DependencyAway
+from schemas.errors import BrokerAway, CommandError, ConfigInvalid, DependencyAway
 from schemas.topics import TRADES
+from sinks.database import Connection
 from sinks.offsets import OffsetSink, Partition, Stored
 from streams.positions import starting_at
 from streams.services import SINK
@@ -17,6 +22,8 @@ from streams.settings import Settings
 from streams.topics import admin, describe
 
 CONNECT_S = 5
+COORDINATOR_TRIES = 50
+COORDINATOR_PACE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,8 @@ async def read(settings: Settings) -> Ledger:
     Raises:
         BrokerAway: the broker does not answer.
         DependencyAway: the database does not answer.
-        CommandError: a topic is missing.
+        ConfigInvalid: its URL is none.
+        CommandError: a topic or a table is missing.
     """
     where = settings.kafka_bootstrap_servers
     cluster = await describe(where)
@@ -65,15 +73,13 @@ async def read(settings: Settings) -> Ledger:
     if topic not in cluster.topics:
         raise CommandError(f"{topic} does not exist at {where}; `tapeflow topics apply` creates it")
     tps = [TopicPartition(topic, p) for p in range(cluster.topics[topic])]
-    consumer = AIOKafkaConsumer(bootstrap_servers=where, group_id=None, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with _consumer(where) as consumer:
         begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-    finally:
-        await consumer.stop()
     async with admin(where) as client:
-        group = await client.list_consumer_group_offsets(settings.kafka_group, partitions=tps)
-    with _connect(settings) as connection:
+        group = await _coordinated(
+            lambda: client.list_consumer_group_offsets(settings.kafka_group, partitions=tps)
+        )
+    with _connected(settings) as connection:
         stored = OffsetSink(SINK, cluster.id).all(connection)
     return Ledger(
         cluster.id,
@@ -123,24 +129,73 @@ async def members(settings: Settings) -> int:
         BrokerAway: the broker does not answer.
     """
     async with admin(settings.kafka_bootstrap_servers) as client:
-        answers = await client.describe_consumer_groups([settings.kafka_group])
+        answers = await _coordinated(lambda: client.describe_consumer_groups([settings.kafka_group]))
         return sum(len(group[5]) for answer in answers for group in answer.groups)
 
 
-def reset(settings: Settings, cluster: str, offsets: Mapping[Partition, int]) -> None:
+async def reset(settings: Settings, ledger: Ledger, offsets: Mapping[Partition, int]) -> None:
     """Put positions where they are wanted; what is skipped becomes a gap.
 
+    The group's offset goes back first where it would lead, so that it never does.
+
     Raises:
+        BrokerAway: the broker does not answer.
         DependencyAway: the database does not answer.
     """
-    with _connect(settings) as connection:
-        OffsetSink(SINK, cluster).reset(
+    leading = {
+        TopicPartition(p.topic, p.partition): to
+        for p in ledger.positions
+        if (to := offsets.get((p.topic, p.partition))) is not None and (p.committed or 0) > to
+    }
+    if leading:
+        async with _consumer(settings.kafka_bootstrap_servers, settings.kafka_group) as consumer:
+            consumer.assign(list(leading))
+            await consumer.commit(leading)
+    with _connected(settings) as connection:
+        OffsetSink(SINK, ledger.cluster).reset(
             connection, {tp: starting_at(offset) for tp, offset in offsets.items()}
         )
 
 
-def _connect(settings: Settings) -> psycopg.Connection[tuple[object, ...]]:
+async def _coordinated(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask about a group: a new broker has no coordinator until it has made the topic of offsets."""
+    for _ in range(COORDINATOR_TRIES):
+        try:
+            return await ask()
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(COORDINATOR_PACE_S)
+    return await ask()
+
+
+@asynccontextmanager
+async def _consumer(where: str, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=where, group_id=group, enable_auto_commit=False)
     try:
-        return psycopg.connect(settings.database_url.get_secret_value(), connect_timeout=CONNECT_S)
+        await consumer.start()
+        yield consumer
+    except KafkaError as exc:
+        raise BrokerAway(f"the broker at {where} does not answer: {exc!r}") from exc
+    finally:
+        await consumer.stop()
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[Connection]:
+    try:
+        with psycopg.connect(
+            settings.database_url.get_secret_value(), connect_timeout=CONNECT_S
+        ) as connection:
+            yield connection
     except psycopg.OperationalError as exc:
         raise DependencyAway(f"the database does not answer: {' '.join(str(exc).split())}") from exc
+    except psycopg.errors.UndefinedTable as exc:
+        raise CommandError(
+            "the database has no table sink_offsets; `tapeflow migrate up` creates it"
+        ) from exc
+    except psycopg.ProgrammingError as exc:
+        if exc.sqlstate is not None:
+            raise
+        # not with what libpq says: it quotes the password
+        raise ConfigInvalid(
+            "DATABASE_URL is not valid; write postgresql://user:password@host:port/database"
+        ) from None

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 
 from domain.clock import Clock
@@ -91,9 +91,14 @@ class TickSender:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect; what `finish` did not wait for may be lost."""
-        if self._producer is not None:
-            await self._producer.stop()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            if self._under_way:
+                # an idempotent producer gives no batch up, and stop() waits for all of them or for its sender
+                producer._sender.sender_task.cancel()  # noqa: SLF001 - there is no other way
+            await producer.stop()
+            for future in self._under_way.copy():
+                future.cancel()
 
     async def send(self, trades: Iterable[Trade], values: Iterable[bytes]) -> None:
         """Add trades to the batches of their partitions; send those that are full.
@@ -135,7 +140,12 @@ class TickSender:
         """
         await self.flush()
         while self._under_way:
-            await asyncio.wait(self._under_way)
+            done, _ = await asyncio.wait(
+                self._under_way, timeout=DELIVERY_MS / 1000, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                self._failure = self._failure or KafkaTimeoutError()
+                break
         self._check()
 
     def _target(self, symbol: str) -> tuple[bytes, int]:
@@ -177,6 +187,8 @@ class TickSender:
 
         def settled(done: asyncio.Future[Any]) -> None:
             self._under_way.discard(done)
+            if done.cancelled():
+                return
             if (error := done.exception()) is None:
                 self.acknowledged += held
             else:
@@ -189,7 +201,7 @@ class TickSender:
         error = self._failure
         if error is None:
             return
-        if isinstance(error, KafkaError) and not error.retriable:
+        if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
             raise CommandError(f"the broker refused a record: {error!r}; {self.acknowledged} acknowledged")
         raise DependencyAway(
             f"the broker was away for {DELIVERY_MS // 1000} s; {self.acknowledged} trades acknowledged"

@@ -226,10 +226,11 @@ class TicksFile:
 
 
 def _decoded(blocks: Iterator[list[bytes]]) -> Iterator[str]:
-    """Return lines of text; what is not UTF-8 becomes a character that no field allows."""
-    return chain.from_iterable(
-        b"\n".join(lines).decode(errors="replace").split("\n") for lines in blocks if lines
-    )
+    """Return lines of text with their ends; what is not UTF-8 becomes a character that no field allows."""
+    for lines in blocks:
+        if lines:
+            # with the end: inside quotes it is part of the cell
+            yield from (line + "\n" for line in b"\n".join(lines).decode(errors="replace").split("\n"))
 
 
 def _validated(rows: list[Row], bad: list[BadRow], *, waiting: bool) -> Chunk:

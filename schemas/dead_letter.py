@@ -11,7 +11,8 @@ from schemas.base import OutputModel
 from schemas.errors import Poison, Reason
 
 Headers = Sequence[tuple[str, bytes | None]]
-MAX_MESSAGE_CHARS = 400
+#: of UTF-8; names of fields and what a database says need not be ASCII
+MAX_MESSAGE_BYTES = 512
 
 
 class DeadLetter(OutputModel):
@@ -52,5 +53,6 @@ def dead_letter_id(topic: str, partition: int, offset: int, group: str) -> str:
 
 def message_of(poison: Poison) -> str:
     """Return the error message: short, printable, never the payload."""
-    text = poison.detail[:MAX_MESSAGE_CHARS]
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = poison.detail[:MAX_MESSAGE_BYTES]
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")

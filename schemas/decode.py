@@ -7,7 +7,8 @@ the record alone, never on the chunk it came in: chunks are whatever slices the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
@@ -109,7 +110,7 @@ def examine(value: bytes | None) -> Trade | ClockTick | Poison:
 
 
 class _Kind(msgspec.Struct):
-    type: str | None = None
+    type: object = None
 
 
 _kind = msgspec.json.Decoder(_Kind).decode
@@ -118,8 +119,8 @@ _kind = msgspec.json.Decoder(_Kind).decode
 def _is_clock(value: bytes) -> bool:
     try:
         return _kind(value).type == "clock"
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False  # pydantic says why: its own limit of depth is lower
 
 
 def _poison(exc: ValidationError) -> Poison:
@@ -143,16 +144,21 @@ def _check_chunk(decoded: Decoded[R]) -> None:
         all(map(_well_formed, set(map(_words, trades))))
         and _TRADE_IDS.fullmatch("".join(map(_trade_id, trades)))
     ):
-        _sift(decoded, _malformed)
+        malformed = [
+            i
+            for i, trade in enumerate(trades)
+            if not (_well_formed(_words(trade)) and _TRADE_IDS.fullmatch(trade.trade_id))
+        ]
+        _divert(decoded, {i: _malformed(records[i]) for i in malformed})
         trades, records = decoded.trades, decoded.records
     # the oldest record of the chunk: record timestamps need not ascend where the producer sets them
     if trades and max(map(_ts_event, trades)) > min(map(_timestamp, records)) * 1_000_000 + FUTURE_NS:
-        _sift(decoded, _from_the_future)
+        ticks = enumerate(zip(trades, records, strict=True))
+        future = {i: poison for i, tick in ticks if (poison := _from_the_future(*tick))}
+        _divert(decoded, future)
 
 
-def _malformed(trade: Trade, record: Record) -> Poison | None:
-    if _well_formed(_words(trade)) and _TRADE_IDS.fullmatch(trade.trade_id):
-        return None
+def _malformed(record: Record) -> Poison:
     verdict = examine(record.value)
     assert isinstance(verdict, Poison), "the twin's patterns and the contract's are the same"
     return verdict
@@ -168,18 +174,12 @@ def _from_the_future(tick: Trade | ClockTick, record: Record) -> Poison | None:
     )
 
 
-def _sift(decoded: Decoded[R], refuse: Callable[[Trade, Record], Poison | None]) -> None:
-    """Move the trades that ``refuse`` objects to from ``trades`` to ``rejects``."""
-    trades: list[Trade] = []
-    records: list[R] = []
-    kept = [0]
-    for trade, record in zip(decoded.trades, decoded.records, strict=True):
-        poison = refuse(trade, record)
-        if poison is None:
-            trades.append(trade)
-            records.append(record)
-        else:
-            decoded.rejects.append((record, poison))
-        kept.append(len(trades))
-    decoded.clocks = [(kept[position], clock) for position, clock in decoded.clocks]
-    decoded.trades, decoded.records = trades, records
+def _divert(decoded: Decoded[R], poison: Mapping[int, Poison]) -> None:
+    """Move the trades at these ascending indices to ``rejects``."""
+    if not poison:
+        return
+    decoded.rejects += [(decoded.records[i], why) for i, why in poison.items()]
+    decoded.trades = [trade for i, trade in enumerate(decoded.trades) if i not in poison]
+    decoded.records = [record for i, record in enumerate(decoded.records) if i not in poison]
+    gone = list(poison)
+    decoded.clocks = [(at - bisect_left(gone, at), clock) for at, clock in decoded.clocks]

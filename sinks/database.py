@@ -170,12 +170,19 @@ class Database:
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = psycopg.connect(self._url, application_name=self._name, **CONNECT)
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> Connection:
+        connection = psycopg.connect(self._url, application_name=self._name, **CONNECT)
+        try:
             connection.execute(SESSION)
             self._prepare(connection)
             connection.commit()
-            self._connection = connection
-        return self._connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _roll_back(self, connection: Connection) -> None:
         try:

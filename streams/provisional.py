@@ -51,4 +51,4 @@ class Provisional(Service):
         seen = (tenure, tenure.folded, len(bars))
         if bars and self._seen.get(tp) != seen:
             self._seen[tp] = seen
-            await app.services.batcher.put(Part(tenure, tenure.folded, bars=bars))
+            await app.services.batcher.put(Part(tenure, tenure.stored, bars=bars))

@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     rebalance_timeout_s: float = Field(
         default=60.0, ge=3, le=600, description="A rebalance takes at most this."
     )
-    commit_interval_s: float = Field(default=0.5, gt=0, le=60)
+    commit_interval_s: float = Field(
+        default=0.5, gt=0, le=60, description="Seconds between two commits of the group's offsets."
+    )
     database_budget_s: float = Field(
         default=45.0,
         gt=0,
@@ -79,7 +81,9 @@ class Settings(BaseSettings):
     profile: Literal["efficient", "low-latency"] = Field(
         default="efficient", description="What a fetch waits for: fewer, larger chunks or the next tick."
     )
-    chunk_max_records: int = Field(default=5_000, ge=1, le=100_000)
+    chunk_max_records: int = Field(
+        default=5_000, ge=1, le=100_000, description="Records of one slice at most."
+    )
     flush_records: int = Field(default=50_000, ge=1, description="Store at the latest after so many records,")
     flush_ms: float = Field(default=50.0, ge=0, le=10_000, description="or so many milliseconds.")
     queue_chunks: int = Field(default=32, ge=1, le=10_000, description="Chunks between fold and sink.")
@@ -100,9 +104,11 @@ class Settings(BaseSettings):
     dlq_max_consecutive: int = Field(default=500, ge=1, description="So much poison in a row: stop.")
 
     web_host: str = Field(default="127.0.0.1", description="Beyond loopback only with OPS_TOKEN.")
-    web_port: int = Field(default=8000, ge=1, le=65_535)
+    web_port: int = Field(default=8000, ge=1, le=65_535, description="Of pages, probes and metrics.")
     ops_token: SecretStr = Field(default=SecretStr(""), description="Bearer token of pages and operations.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is written."
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: for people on a terminal, JSON elsewhere."
     )

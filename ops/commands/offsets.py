@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
@@ -12,6 +13,7 @@ from ops import offsets as positions
 from ops.commands.topics import as_json
 from ops.offsets import Ledger
 from schemas.errors import CheckFailed, CommandError, DependencyAway, Transient
+from sinks.offsets import Partition
 from streams.settings import Settings, read_settings
 
 COLUMNS = ("topic", "partition", "begin", "committed", "stored", "resume", "end", "verdict")
@@ -60,18 +62,12 @@ def reset(to: str, only: tuple[int, ...], yes: bool, as_json: bool) -> None:  # 
         raise click.UsageError("--to takes earliest, latest or an offset")
     settings = read_settings()
     ledger = _read(settings)
+    if unknown := set(only) - {p.partition for p in ledger.positions}:
+        raise click.UsageError(f"no partition {min(unknown)}; there are 0..{len(ledger.positions) - 1}")
     chosen = [p for p in ledger.positions if not only or p.partition in only]
-    if not chosen:
-        raise click.UsageError(f"no such partition; there are 0..{len(ledger.positions) - 1}")
     moves = {(p.topic, p.partition): positions.target(p, to) for p in chosen}
     if yes:
-        try:
-            count = asyncio.run(positions.members(settings))
-        except Transient as exc:
-            raise DependencyAway(str(exc)) from exc
-        if count:
-            raise CommandError(f"{count} workers are in group {settings.kafka_group}: stop them first")
-        positions.reset(settings, ledger.cluster, moves)
+        asyncio.run(_move(settings, ledger, moves))
     report = [
         {"topic": p.topic, "partition": p.partition, "from": p.stored, "to": moves[p.topic, p.partition]}
         for p in chosen
@@ -83,6 +79,15 @@ def reset(to: str, only: tuple[int, ...], yes: bool, as_json: bool) -> None:  # 
             click.echo(f"{move['topic']}[{move['partition']}]: {move['from']} -> {move['to']}")
     if not yes:
         click.echo("nothing was changed: add --yes to do it", err=True)
+
+
+async def _move(settings: Settings, ledger: Ledger, moves: Mapping[Partition, int]) -> None:
+    try:
+        if count := await positions.members(settings):
+            raise CommandError(f"{count} workers are in group {settings.kafka_group}: stop them first")
+        await positions.reset(settings, ledger, moves)
+    except Transient as exc:
+        raise DependencyAway(str(exc)) from exc
 
 
 def _read(settings: Settings) -> Ledger:

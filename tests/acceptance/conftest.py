@@ -25,9 +25,16 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> MarketFile:
 
 @pytest.fixture(scope="session")
 def middling(tmp_path_factory: pytest.TempPathFactory) -> MarketFile:
-    """Trades for a load of half a minute or more, and a few bad records."""
-    market = Market(500_000, seed=11, partitions=PARTITIONS, poison=0.001)
+    """Trades for 40 s at 10,000 a second, and a few bad records."""
+    market = Market(400_000, seed=11, partitions=PARTITIONS, poison=0.001)
     return write_market(tmp_path_factory.mktemp("market") / "middling", market)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> MarketFile:
+    """Trades for 20 s at 10,000 a second, and a few bad records."""
+    market = Market(200_000, seed=12, partitions=PARTITIONS, poison=0.001)
+    return write_market(tmp_path_factory.mktemp("market") / "small", market)
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ class Rig:
         """What must have come out, from the records of the input topic."""
         settings = Settings()
         inputs = (
-            Input(m.partition(), m.offset(), m.key(), m.value(), tuple(m.headers() or ()))
+            Input(m.partition(), m.offset(), m.key(), m.value(), tuple(m.headers() or ()), m.timestamp()[1])
             for m in self.records(self.trades)
         )
         return work_out(inputs, settings.lateness_ms * 1_000_000, settings.horizon_s * 1_000_000_000)

@@ -58,14 +58,14 @@ def test_database_stopped_under_load(make_rig: RigFactory, timescale: Any, middl
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
-def test_broker_away_under_load(make_rig: RigFactory, kafka: Any, middling: MarketFile, how: str) -> None:
+def test_broker_away_under_load(make_rig: RigFactory, kafka: Any, small: MarketFile, how: str) -> None:
     rig = make_rig()
     rig.start("w1")
     rig.start("w2")
     rig.wait_ready("w1", "w2")
-    rig.produce(middling.path, RATE)
+    rig.produce(small.path, RATE)
     with Sampler(rig) as sampler:
-        wait_until(lambda: rig.stored() > middling.records // 10, 60, "a tenth is stored")
+        wait_until(lambda: rig.stored() > small.records // 10, 60, "a tenth is stored")
         getattr(kafka, how)()
         try:
             for name in ("w1", "w2"):

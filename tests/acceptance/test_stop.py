@@ -14,7 +14,7 @@ from tests.acceptance.rig import Rig, wait_until
 from tests.acceptance.sampler import Sampler
 from tests.market import MarketFile
 
-RATE = 20_000
+RATE = 10_000
 GRACE_S = 8.0
 
 
@@ -32,13 +32,13 @@ def batch_waits(rig: Rig) -> bool:
     return bool(rig.query(waiting))
 
 
-def test_sigterm_stores_what_is_in_flight(make_rig: RigFactory, middling: MarketFile) -> None:
+def test_sigterm_stores_what_is_in_flight(make_rig: RigFactory, small: MarketFile) -> None:
     rig = make_rig(stop_grace_s=GRACE_S)
     rig.start("w1")
     rig.wait_ready("w1")
-    rig.produce(middling.path, RATE)
+    rig.produce(small.path, RATE)
     with Sampler(rig) as sampler:
-        wait_until(lambda: rig.stored() > middling.records // 4, 60, "a quarter is stored")
+        wait_until(lambda: rig.stored() > small.records // 4, 60, "a quarter is stored")
         with slow_database(rig):
             wait_until(lambda: batch_waits(rig), 30, "a batch waits in its transaction")
             before = rig.stored()
@@ -58,14 +58,14 @@ def test_sigterm_stores_what_is_in_flight(make_rig: RigFactory, middling: Market
 
 
 def test_sigterm_ends_within_its_grace_if_the_database_stays_slow(
-    make_rig: RigFactory, middling: MarketFile
+    make_rig: RigFactory, small: MarketFile
 ) -> None:
     rig = make_rig(stop_grace_s=GRACE_S)
     rig.start("w1")
     rig.wait_ready("w1")
-    rig.produce(middling.path, RATE)
+    rig.produce(small.path, RATE)
     with Sampler(rig) as sampler:
-        wait_until(lambda: rig.stored() > middling.records // 4, 60, "a quarter is stored")
+        wait_until(lambda: rig.stored() > small.records // 4, 60, "a quarter is stored")
         with slow_database(rig):
             wait_until(lambda: batch_waits(rig), 30, "a batch waits in its transaction")
             before = rig.stored()

@@ -1,0 +1,54 @@
+"""The catalogue of topics."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas.topics import CANDLES, DAY_MS, DEAD_LETTERS, DLQ_MAX_BYTES, TOPICS, TRADES, TopicSpec
+
+
+def test_all_are_listed_once() -> None:
+    assert {spec.name for spec in TOPICS} == {"md.trades.v1", "md.candles.v1", "md.dlq.v1"}
+    assert len(TOPICS) == 3
+
+
+def test_outputs_have_as_many_partitions_as_their_input() -> None:
+    assert CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
+
+
+@pytest.mark.parametrize("spec", TOPICS, ids=lambda spec: spec.name)
+class TestEach:
+    def test_name(self, spec: TopicSpec) -> None:
+        assert re.fullmatch(r"md(\.[a-z]+)+\.v[1-9][0-9]*", spec.name)
+
+    def test_the_broker_sets_the_time(self, spec: TopicSpec) -> None:
+        # else the verdict on the future would not be the same when a record is folded again
+        assert spec.config["message.timestamp.type"] == "LogAppendTime"
+
+    def test_nothing_is_compacted(self, spec: TopicSpec) -> None:
+        assert spec.config["cleanup.policy"] == "delete"
+
+    def test_settings_are_text(self, spec: TopicSpec) -> None:
+        assert all(isinstance(value, str) for value in spec.config.values())
+        assert int(spec.config["retention.ms"]) == spec.retention_ms
+        assert int(spec.config["max.message.bytes"]) == spec.max_message_bytes
+
+    def test_is_described(self, spec: TopicSpec) -> None:
+        assert spec.summary.endswith(".")
+        assert "|" not in spec.summary
+
+
+def test_every_original_fits_into_a_dead_letter() -> None:
+    assert max(spec.max_message_bytes for spec in TOPICS if spec is not DEAD_LETTERS) + 4_096 < DLQ_MAX_BYTES
+    assert DEAD_LETTERS.max_message_bytes == DLQ_MAX_BYTES
+
+
+def test_dead_letters_outlive_everything() -> None:
+    assert DEAD_LETTERS.retention_ms >= 14 * DAY_MS
+    assert DEAD_LETTERS.retention_ms == max(spec.retention_ms for spec in TOPICS)
+
+
+def test_what_is_public() -> None:
+    assert [spec.name for spec in TOPICS if spec.public] == ["md.candles.v1"]

@@ -1,0 +1,229 @@
+"""What a consumer lets through: only slices that continue what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import pytest
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
+
+from schemas.errors import PositionLost
+from streams.chunks import ChunkMessage, Records
+from streams.tenure import Tenure
+from streams.transport import ChunkConsumer
+from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer, slice_of, tenure
+
+TP0, TP1, JOBS = TP(TICKS, 0), TP(TICKS, 1), TP("jobs", 0)
+
+
+@pytest.fixture
+async def app():
+    return TickApp()
+
+
+@pytest.fixture
+async def driven(app):
+    consumer, thread = driven_consumer(app)
+    thread.limits = {TP0: (0, 1_000), TP1: (0, 1_000)}
+    consumer.tenures = {TP0: tenure(TP0, 10), TP1: tenure(TP1, 20)}
+    return consumer, thread
+
+
+async def test_a_slice_that_continues_gets_through(driven, app):
+    consumer, thread = driven
+    records = {TP0: slice_of(10, 15), TP1: slice_of(20, 21), JOBS: slice_of(77, 79)}
+    assert await consumer._continuing(dict(records), moved=False) == records
+    assert thread.seeks == []
+    assert app.counters.slices_refetched == 0
+
+
+@pytest.mark.parametrize("first", [9, 11])
+async def test_a_slice_that_does_not_continue_is_fetched_again(driven, app, first):
+    consumer, thread = driven
+    kept = await consumer._continuing({TP0: slice_of(first, 15), TP1: slice_of(20, 22)}, moved=False)
+    assert list(kept) == [TP1]
+    assert thread.seeks == [{TP0: 10}]
+    assert app.counters.slices_refetched == 1
+
+
+async def test_a_slice_of_a_partition_without_position_is_dropped_and_not_sought(driven):
+    consumer, thread = driven
+    del consumer.tenures[TP0]
+    assert await consumer._continuing({TP0: slice_of(10, 15)}, moved=False) == {}
+    assert thread.seeks == []
+
+
+async def test_a_hole_passes_only_when_it_is_there_again_after_a_seek(driven, app):
+    consumer, thread = driven
+    assert await consumer._continuing({TP0: slice_of(13, 15)}, moved=False) == {}
+    assert await consumer._continuing({TP0: slice_of(13, 15)}, moved=False) == {TP0: slice_of(13, 15)}
+    assert thread.seeks == [{TP0: 10}]
+    assert app.counters.holes == 1
+
+
+async def test_a_hole_does_not_count_when_the_position_moved_during_the_fetch(driven, app):
+    consumer, _ = driven
+    assert await consumer._continuing({TP0: slice_of(13, 15)}, moved=False) == {}
+    assert await consumer._continuing({TP0: slice_of(13, 15)}, moved=True) == {}
+    assert app.counters.holes == 0
+
+
+async def test_going_back_is_never_taken_for_a_hole(driven):
+    consumer, thread = driven
+    for _ in range(3):
+        assert await consumer._continuing({TP0: slice_of(5, 8)}, moved=False) == {}
+    assert len(thread.seeks) == 3
+
+
+async def test_a_hole_that_retention_made_ends_the_worker(driven, app):
+    consumer, thread = driven
+    thread.limits[TP0] = (13, 1_000)
+    await consumer._continuing({TP0: slice_of(13, 15)}, moved=False)
+    crashes = []
+
+    async def crash(reason):
+        crashes.append(reason)
+
+    consumer.crash = crash
+    with pytest.raises(PositionLost, match=r"ticks\[0\]: records 10\.\.12 were deleted by retention"):
+        await consumer._continuing({TP0: slice_of(13, 15)}, moved=False)
+    assert [type(c) for c in crashes] == [PositionLost]
+    assert app.counters.holes == 0
+
+
+async def test_a_revoked_partition_does_not_spoil_the_fetch_of_the_others(driven):
+    consumer, thread = driven
+
+    async def refuse(positions):
+        raise IllegalStateError("no current assignment")
+
+    thread.seek_all = refuse
+    kept = await consumer._continuing({TP0: slice_of(11, 12), TP1: slice_of(20, 21)}, moved=False)
+    assert list(kept) == [TP1]
+
+
+class Conductor:
+    """Takes what is delivered, in place of Faust's; may do something when it has taken a slice."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[Tenure, int, int]] = []
+        """(tenure, first offset, offset after the last) of each slice."""
+        self.after: dict[int, Callable[[], Awaitable[None]]] = {}
+
+    async def __call__(self, message: ChunkMessage) -> None:
+        records = cast(Records, message.value)
+        self.taken.append((message.tenure, records[0].offset, message.offset + 1))
+        message.refcount = 1
+        if message.offset in self.after:
+            await self.after.pop(message.offset)()
+
+    def ranges(self, tenure: Tenure) -> list[tuple[int, int]]:
+        return [(first, end) for owner, first, end in self.taken if owner is tenure]
+
+
+@pytest.fixture
+def conductor(driven):
+    consumer, _ = driven
+    conductor = consumer._deliver_to_conductor = Conductor()
+    return conductor
+
+
+async def drain(consumer: ChunkConsumer, fetched: dict[TP, Records]) -> None:
+    """Do what Faust's loop does with a fetch: slice it, drop what it takes for read before, deliver."""
+    kept = await consumer._continuing(dict(fetched), moved=False)
+    for tp, piece in consumer.scheduler.iterate(kept):
+        message = consumer._to_message(tp, piece)
+        read = consumer._read_offset[tp]
+        if read is None or message.offset >= read:
+            await consumer._on_delivery(message)
+            consumer._read_offset[tp] = message.offset
+
+
+async def test_a_fetch_is_delivered_slice_by_slice_and_the_tenure_follows(driven, conductor):
+    consumer, _ = driven
+    mine = consumer.tenures[TP0]
+    seen = []
+
+    async def note():
+        seen.append(mine.delivered)
+
+    conductor.after = {13: note, 17: note}
+    await drain(consumer, {TP0: slice_of(10, 18)})
+    assert conductor.ranges(mine) == [(10, 14), (14, 18)]
+    assert seen == [10, 14], "it moves only when the conductor has taken the slice"
+    assert mine.delivered == 18
+
+
+async def test_what_the_conductor_did_not_take_is_fetched_again(driven, conductor):
+    consumer, thread = driven
+
+    async def suspend():
+        raise asyncio.CancelledError
+
+    conductor.after = {17: suspend}
+    with pytest.raises(asyncio.CancelledError):
+        await drain(consumer, {TP0: slice_of(10, 18)})
+    assert consumer.tenures[TP0].delivered == 14
+    await drain(consumer, {TP0: slice_of(18, 20)})
+    assert thread.seeks == [{TP0: 14}]
+
+
+async def test_a_refused_slice_takes_the_rest_of_its_fetch_with_it_but_no_other_partition(driven, conductor):
+    consumer, _ = driven
+    mine = consumer.tenures[TP0]
+    await drain(consumer, {TP0: slice_of(11, 19), TP1: slice_of(20, 22)})
+    assert conductor.ranges(mine) == []
+    assert conductor.ranges(consumer.tenures[TP1]) == [(20, 22)]
+
+
+async def test_the_rest_of_a_fetch_is_not_taken_for_the_tenure_that_began_meanwhile(driven, conductor, app):
+    consumer, _ = driven
+    former = consumer.tenures[TP0]
+    app.next_tenures[TP0] = successor = tenure(TP0, 14, resume=2)
+
+    async def lose_the_swap():
+        await consumer.reposition([TP0])
+
+    conductor.after = {13: lose_the_swap}
+    await drain(consumer, {TP0: slice_of(10, 22)})
+    assert conductor.ranges(former)[0] == (10, 14)
+    assert conductor.ranges(successor) == []
+    assert successor.delivered == 2
+    assert consumer._new_offset(TP0) is None, "a slice of before must not commit for the new tenure"
+    await drain(consumer, {TP0: slice_of(2, 12)})
+    assert conductor.ranges(successor) == [(2, 6), (6, 10), (10, 12)]
+
+
+async def test_after_starting_over_further_back_everything_is_delivered_again(driven, conductor, app):
+    consumer, thread = driven
+    await drain(consumer, {TP0: slice_of(10, 40)})
+    app.next_tenures[TP0] = successor = tenure(TP0, 20, resume=3)
+    await consumer.reposition([TP0])
+    assert thread.seeks == [{TP0: 3}]
+    for first in range(3, 43, 5):
+        await drain(consumer, {TP0: slice_of(first, first + 5)})
+    ranges = conductor.ranges(successor)
+    assert ranges[0][0] == 3
+    assert [first for first, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
+    assert successor.delivered == 43
+
+
+async def test_a_hole_that_passed_is_followed_by_what_continues_it(driven, conductor):
+    consumer, _ = driven
+    mine = consumer.tenures[TP0]
+    for _ in range(2):
+        await drain(consumer, {TP0: slice_of(13, 20)})
+    await drain(consumer, {TP0: slice_of(20, 21)})
+    assert conductor.ranges(mine) == [(13, 17), (17, 20), (20, 21)]
+
+
+async def test_repositioning_takes_only_what_is_still_ours(driven, app):
+    consumer, thread = driven
+    del consumer.tenures[TP1]
+    app.next_tenures = {TP0: tenure(TP0, 12), TP1: tenure(TP1, 12)}
+    await consumer.reposition([TP0, TP1])
+    assert consumer.tenures == {TP0: app.next_tenures[TP0]}
+    assert thread.seeks == [{TP0: 12}]

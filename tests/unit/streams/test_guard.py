@@ -1,0 +1,137 @@
+"""Chunks taken, acknowledged, and turned into dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from faust.types import TP, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.dead_letter import DeadLetter, dead_letter_id
+from schemas.errors import Poison, Reason
+from streams import guard
+from streams.chunks import chunk_message
+from streams.guard import Diverted
+from tests.unit.streams.consumers import TICKS, Record, TickApp, driven_consumer, slice_of, tenure
+
+TP0 = TP(TICKS, 0)
+HEADERS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=4).map(tuple)
+
+
+class Event:
+    """An event that notes its acknowledgement."""
+
+    def __init__(self, message: Message) -> None:
+        self.message, self.value, self.acks = message, message.value, 0
+
+    def ack(self) -> bool:
+        self.acks += 1
+        return True
+
+
+class Stream:
+    """Yields events as a Faust stream does that was told not to acknowledge."""
+
+    def __init__(self, *events: Event) -> None:
+        self._events, self._noack = events, False
+
+    def noack(self) -> Stream:
+        self._noack = True
+        return self
+
+    async def events(self):
+        assert self._noack, "Faust's own iteration acknowledges when the body raises"
+        for event in self._events:
+            yield event
+
+
+def letter(record: Record, **changes) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    poison = Poison(Reason.SCHEMA, "price: should be greater than 0")
+    facts: dict[str, Any] = {"group": "workers", "now_ns": 1_700_000_000_000_000_123} | changes
+    return guard.dead_letter(TP("md.trades.v1", 5), Diverted(record, poison, "decode"), **facts)
+
+
+@given(st.none() | st.binary(max_size=64), st.none() | st.binary(max_size=64), HEADERS)
+def test_a_dead_letter_leaves_the_original_untouched(key, value, headers):
+    found_key, found_value, found = letter(Record(7, value, key, headers=headers))
+    assert (found_key, found_value) == (key, value)
+    assert tuple(found[: len(headers)]) == headers
+    assert [name for name, _ in found[len(headers) :]] == [
+        field.alias for field in DeadLetter.model_fields.values()
+    ]
+
+
+def test_a_dead_letter_says_what_was_wrong_and_where_it_came_from():
+    _, _, headers = letter(Record(42, b"\xff", timestamp=1_699_999_999_999))
+    assert dict(headers) | {"dlq.app.version": b"", "dlq.id": b""} == {
+        "dlq.id": b"",
+        "dlq.reason": b"schema",
+        "dlq.stage": b"decode",
+        "dlq.error.message": b"price: should be greater than 0",
+        "dlq.orig.topic": b"md.trades.v1",
+        "dlq.orig.partition": b"5",
+        "dlq.orig.offset": b"42",
+        "dlq.orig.timestamp": b"1699999999999",
+        "dlq.orig.group": b"workers",
+        "dlq.first_failed_at": b"1700000000000000123",
+        "dlq.app.version": b"",
+    }
+
+
+def test_the_id_of_a_dead_letter_is_the_same_however_often_it_is_diverted():
+    def id_of(offset: int, **changes) -> bytes:
+        return dict(letter(Record(offset), **changes)[2])["dlq.id"]
+
+    assert id_of(42) == id_of(42, now_ns=5)
+    assert len({id_of(42), id_of(43), id_of(42, group="others")}) == 3
+    assert id_of(42).decode() == dead_letter_id("md.trades.v1", 5, 42, "workers")
+
+
+def test_a_header_of_the_same_name_comes_before_ours():
+    _, _, headers = letter(Record(1, headers=(("dlq.reason", b"theirs"),)))
+    assert [value for name, value in headers if name == "dlq.reason"] == [b"theirs", b"schema"]
+
+
+async def test_chunks_of_ended_tenures_are_dropped_and_acknowledged():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    mine, ended = tenure(TP0, 10), tenure(TP0, 5)
+    consumer.tenures[TP0] = mine
+    events = [
+        Event(chunk_message(TP0, slice_of(at, at + 2), owner, at, 1))
+        for at, owner in [(5, ended), (7, ended), (10, mine)]
+    ]
+    taken = [chunk async for chunk in guard.chunks(app, Stream(*events))]
+    assert [(chunk.tenure, chunk.records) for chunk in taken] == [(mine, slice_of(10, 12))]
+    assert [event.acks for event in events] == [1, 1, 0]
+    assert (app.counters.stale_dropped, app.counters.chunks) == (2, 1)
+
+
+async def test_a_tenure_that_ends_while_a_chunk_waits_counts_for_the_next_one():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    mine = consumer.tenures[TP0] = tenure(TP0, 10)
+    events = [Event(chunk_message(TP0, slice_of(at, at + 2), mine, at, 1)) for at in (10, 12)]
+    taken = []
+    async for chunk in guard.chunks(app, Stream(*events)):
+        taken.append(chunk.records[0].offset)
+        consumer.tenures[TP0] = tenure(TP0, 10)
+    assert taken == [10]
+    assert [event.acks for event in events] == [0, 1]
+
+
+async def test_whoever_leaves_the_loop_acknowledges_nothing():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    mine = consumer.tenures[TP0] = tenure(TP0, 10)
+    event = Event(chunk_message(TP0, slice_of(10, 12), mine, 10, 1))
+
+    async def fail_at_the_first() -> None:
+        async for _ in guard.chunks(app, Stream(event)):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_at_the_first()
+    assert event.acks == 0
