@@ -45,7 +45,14 @@ def settings_markdown() -> str:
 def cli_markdown() -> str:
     """Return the page of commands and exit codes."""
     lines = ["# Commands", "", "Made from the commands by `make docs`.", ""]
-    context = click.Context(tapeflow, info_name="tapeflow", terminal_width=100, max_content_width=100)
+    # as when it is run: click remembers a command's help option from whoever asked for it first
+    context = click.Context(
+        tapeflow,
+        info_name="tapeflow",
+        terminal_width=100,
+        max_content_width=100,
+        **tapeflow.context_settings,
+    )
     for path, command in _commands(tapeflow, context):
         lines += [f"## {path.command_path}", "", "```", command.get_help(path), "```", ""]
     lines += ["## Exit codes of errors", "", "| error | code | meaning |", "|---|---|---|"]

@@ -163,7 +163,7 @@ def test_a_kept_port_that_is_taken_is_told(listener: Listener):
 def test_two_processes_at_once_start_one(tmp_path: Path):
     program = textwrap.dedent("""
         import pathlib, sys
-        from tests.unit.sandbox.test_server import SlowListener
+        from tests.integration.sandbox.test_server import SlowListener
         server = SlowListener(pathlib.Path(sys.argv[1]), detached=True).start()
         print(server.pid, server.ports[0])
     """)
