@@ -145,6 +145,9 @@ class Process:
         if self._send(first) and not wait_until(lambda: not self.alive, grace_s):
             self._send(signal.SIGKILL)
             wait_until(lambda: not self.alive, KILL_S)
+        if self._child is not None:
+            # its threads may outlive their leader for a moment, and it cannot be reaped before
+            self._child.wait(KILL_S)
         self._file.unlink(missing_ok=True)
 
     def kill(self) -> None:

@@ -24,7 +24,9 @@ class DeadLetter(OutputModel):
     model_config = ConfigDict(populate_by_name=True)
 
     id: str = Field(
-        alias="dlq.id", description="SHA-256 of topic, partition, offset and group: drop repeats by it."
+        alias="dlq.id",
+        description="SHA-256 of topic, partition, offset and group, or of the candle that was refused: "
+        "drop repeats by it.",
     )
     reason: Reason = Field(alias="dlq.reason", description="Why; a closed set.")
     stage: str = Field(alias="dlq.stage", description="Where: `decode`, `fold` or `sink`.")

@@ -91,6 +91,8 @@ class MarketApp(ChunkedApp):
             ),
         )
         self._services: Services | None = None
+        self.first_crash: BaseException | None = None
+        """Why the worker ends. What ends with it, an agent that is cancelled say, replaces `crash_reason`."""
 
     @property
     def services(self) -> Services:
@@ -104,6 +106,11 @@ class MarketApp(ChunkedApp):
         self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
     ) -> dict[TP, Tenure]:
         return await self.services.positions.load(bounds, former, self.chunk_topics)
+
+    @override
+    def _crash(self, reason: BaseException) -> None:
+        self.first_crash = self.first_crash or reason
+        super()._crash(reason)
 
     @override
     def _create_directories(self) -> None:

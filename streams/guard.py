@@ -93,7 +93,8 @@ def refused_letter(tp: TP, refused: Refused, *, offset: int, group: str, now_ns:
     """
     bar = refused.bar
     letter = DeadLetter(
-        id=dead_letter_id(bar.id, tp.partition, offset, group),
+        # of the candle alone: which chunk made it depends on how the broker sliced the partition
+        id=dead_letter_id(bar.id, tp.partition, 0, group),
         reason=refused.reason,
         stage="sink",
         error_message=message_of(Poison(refused.reason, f"{bar.id}: {refused.detail}")),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from mode import Service
 from typing_extensions import override
 
@@ -50,6 +50,7 @@ class Output(Service):
         self._clock = clock
         self._producer: AIOKafkaProducer | None = None
         self._waiting_since: float | None = None
+        self._given_up: set[asyncio.Future[Any]] = set()
         self.last_success: float | None = None
 
     @property
@@ -74,7 +75,12 @@ class Output(Service):
     @override
     async def on_stop(self) -> None:
         if self._producer is not None:
+            if self._given_up:
+                # an idempotent producer gives no batch up, and stop() waits for all of them or for its sender
+                self._producer._sender.sender_task.cancel()  # noqa: SLF001 - there is no other way
             await self._producer.stop()
+            for future in self._given_up:
+                future.cancel()
 
     async def deliver(self, messages: Mapping[Target, Iterable[Message]]) -> None:
         """Send, and wait until the broker has everything.
@@ -86,14 +92,28 @@ class Output(Service):
         self._waiting_since = self._clock.monotonic()
         try:
             futures = [f for target, items in messages.items() for f in await self._send(target, items)]
-            await asyncio.gather(*futures)
+            await self._settle(futures)
         except KafkaError as exc:
-            if exc.retriable:
+            # a timeout is not retriable by aiokafka's book
+            if exc.retriable or isinstance(exc, KafkaTimeoutError):
                 raise OutageOutlasted(f"the broker was away for {self._budget_s:.0f} s: {exc!r}") from exc
             raise Fatal(f"the broker refused our records: {exc!r}") from exc
         finally:
             self._waiting_since = None
         self.last_success = self._clock.monotonic()
+
+    async def _settle(self, futures: list[asyncio.Future[Any]]) -> None:
+        if not futures:
+            return
+        # the limit is ours: an idempotent producer would try for ever
+        done, pending = await asyncio.wait(
+            futures, timeout=self._budget_s, return_when=asyncio.FIRST_EXCEPTION
+        )
+        self._given_up |= pending
+        for future in done:
+            future.result()
+        if pending:
+            raise KafkaTimeoutError
 
     async def _send(self, target: Target, items: Iterable[Message]) -> list[asyncio.Future[Any]]:
         """Send as closed batches, which go at once instead of waiting for the linger."""

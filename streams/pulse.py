@@ -48,6 +48,8 @@ class Pulse(Service):
         """Monotonic seconds when the event loop last turned."""
         self.excused_at = now
         """Monotonic seconds when an outage, a rebalance or the start was last under way."""
+        self.dealt_at = now
+        """Monotonic seconds when the group was last not dealing partitions."""
         self.ends: dict[TP, int] = {}
         self.committed: dict[TP, int | None] = {}
         self.broker_up = False
@@ -63,8 +65,11 @@ class Pulse(Service):
             now = self.heartbeat = app.clock.monotonic()
             counters = app.counters
             self._samples.append(Sample(now, counters.records_in, counters.stored, counters.dead_lettered))
-            if app.services.phase() != "running":
+            phase = app.services.phase()
+            if phase != "running":
                 self.excused_at = now
+            if phase not in ("starting", "rebalancing"):
+                self.dealt_at = now
             await self.sleep(PERIOD_S)
 
     @Service.task
@@ -122,7 +127,7 @@ class Pulse(Service):
 
     def end(self, tp: TP) -> int | None:
         """Return the end of a partition, as of the last fetch or question."""
-        asked, fetched = self.ends.get(tp), self._app.chunk_consumer.highwater(tp)
+        asked, fetched = self.ends.get(tp), self._app.chunk_consumer.fetched_end(tp)
         return max(asked or 0, fetched or 0) if asked or fetched else asked
 
     def progress(self) -> list[Progress]:

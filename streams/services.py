@@ -72,8 +72,8 @@ class Services:
         self._cluster = cluster
         offsets = OffsetSink(SINK, cluster)
         self.writer = Writer(offsets, candles.ranked(settings.provider_rank))
-        # below the time after which Faust's recovery would give up in silence
-        budget = app.conf.broker_request_timeout * 0.8
+        # with the transport's for the broker below the time after which Faust's recovery ends in silence
+        budget = app.conf.broker_request_timeout * 0.6
         self.positions = Positions(self.database, offsets, app.clock, budget)
 
     def phase(self) -> Phase:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         default=0.5, gt=0, le=60, description="Seconds between two commits of the group's offsets."
     )
     database_budget_s: float = Field(
-        default=45.0,
+        default=35.0,  # a statement may take 20 s more, and a rebalance waits for it
         gt=0,
         description="Wait this long for a database that went away; then exit, unacknowledged.",
     )

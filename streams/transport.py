@@ -31,7 +31,7 @@ from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.types import TP, ConsumerMessage, Message
 from typing_extensions import override
 
-from schemas.errors import PositionLost
+from schemas.errors import OutageOutlasted, PositionLost
 from streams import raw_records
 from streams.chunks import ChunkMessage, ChunkScheduler, chunk_message
 from streams.ledger import OffsetLedger
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 #: longest wait, in seconds, for a buffer to drain when every partition is back-pressured
 BUFFER_DROP_TIMEOUT = 0.2
+#: seconds for one question about ends of partitions, between two, and for all of them
+BOUNDS_S = 5.0
+BOUNDS_RETRY_S = 0.5
+BOUNDS_BUDGET_S = 15.0
 
 
 class ChunkThread(driver.AIOKafkaConsumerThread):
@@ -305,11 +309,33 @@ class ChunkConsumer(driver.Consumer):
     async def _load(self, tps: set[TP]) -> dict[TP, Tenure]:
         if not tps:
             return {}
-        bounds = await self.bounds(tps)
+        bounds = await self._bounds_patiently(tps)
         former = {tp: t for tp in tps if (t := self._former.pop(tp, None) or self.tenures.get(tp))}
         loaded = await self.app.load_tenures(bounds, former)
         self.log.info("positions: %s", ", ".join(map(str, loaded.values())))
         return loaded
+
+    async def _bounds_patiently(self, tps: set[TP]) -> dict[TP, tuple[int, int]]:
+        """Ask again while the broker is away, but not until Faust's recovery ends in silence."""
+        clock = self.app.clock
+        deadline = clock.monotonic() + BOUNDS_BUDGET_S
+        while True:
+            try:
+                async with asyncio.timeout(BOUNDS_S):
+                    return await self.bounds(tps)
+            except (KafkaError, TimeoutError) as exc:
+                if clock.monotonic() > deadline:
+                    error = OutageOutlasted(f"the broker did not say where partitions end: {exc!r}")
+                    await self.app.crash(error)
+                    raise error from exc
+                await asyncio.sleep(BOUNDS_RETRY_S)
+
+    def fetched_end(self, tp: TP) -> int | None:
+        """Return the end of a partition as the last fetch said, None if there was none; at any moment."""
+        try:
+            return self.highwater(tp)
+        except AssertionError:  # aiokafka's way to say that the partition is not assigned any more
+            return None
 
     @override
     async def seek(self, partition: TP, offset: int) -> None:

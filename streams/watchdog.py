@@ -50,6 +50,8 @@ class Watchdog:
         pulse = app.services.pulse
         if now - pulse.heartbeat > patience:
             return Stuck(f"the event loop has not turned for {now - pulse.heartbeat:.0f} s")
+        if (waited := now - pulse.dealt_at) > patience + 2 * app.settings.rebalance_timeout_s:
+            return Stuck(f"the group has dealt no partitions for {waited:.0f} s")
         reason = stuck(pulse.progress(), now, patience, pulse.excused_at)
         return Stuck(reason) if reason else None
 

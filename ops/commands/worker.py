@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
@@ -48,9 +49,9 @@ def run(settings: Settings) -> int:
         worker.execute_from_commandline()
     except SystemExit as exc:
         code = exc.code if isinstance(exc.code, int) else 1
-    except TapeflowError as exc:
-        return _say(exc)
-    reason = app.crash_reason or worker.crash_reason
+    except (TapeflowError, asyncio.CancelledError) as exc:
+        code = exc.exit_code if isinstance(exc, TapeflowError) else 1  # of what came last; the cause follows
+    reason = app.first_crash or worker.crash_reason
     if isinstance(reason, TapeflowError):
         return _say(reason)
     return 1 if reason is not None else code

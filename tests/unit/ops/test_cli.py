@@ -19,7 +19,7 @@ from streams.settings import Settings
 
 
 def every_command() -> list[tuple[click.Context, click.Command]]:
-    context = click.Context(cli.tapeflow, info_name="tapeflow")
+    context = click.Context(cli.tapeflow, info_name="tapeflow", **cli.tapeflow.context_settings)
     return list(_commands(cli.tapeflow, context))
 
 

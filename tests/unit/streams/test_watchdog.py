@@ -16,7 +16,7 @@ class Pulse:
     """What the watchdog asks the worker's pulse for."""
 
     def __init__(self) -> None:
-        self.heartbeat = self.excused_at = 0.0
+        self.heartbeat = self.excused_at = self.dealt_at = 0.0
         self.partitions: list[Progress] = []
 
     def progress(self) -> list[Progress]:
@@ -29,11 +29,11 @@ class App:
     def __init__(self) -> None:
         self.clock, self.pulse, self.should_stop = SetClock(), Pulse(), False
         self.services = SimpleNamespace(pulse=self.pulse)
-        self.settings = SimpleNamespace(stuck_after_s=90.0, stop_grace_s=25.0)
+        self.settings = SimpleNamespace(stuck_after_s=90.0, stop_grace_s=25.0, rebalance_timeout_s=60.0)
 
     def at(self, seconds: float) -> App:
-        """Let time pass with a turning event loop."""
-        self.clock.seconds = self.pulse.heartbeat = seconds
+        """Let time pass with a turning event loop, and partitions that are dealt."""
+        self.clock.seconds = self.pulse.heartbeat = self.pulse.dealt_at = seconds
         return self
 
 
@@ -82,6 +82,15 @@ def test_an_event_loop_that_does_not_turn_ends_it(app, watchdog):
     verdict = watchdog.verdict()
     assert isinstance(verdict, Stuck)
     assert "event loop has not turned for 9" in str(verdict)
+
+
+def test_a_group_that_deals_no_partitions_ends_it_after_two_rebalances_and_its_patience(app, watchdog):
+    app.at(1_000.0 + 2 * 60 + 90).pulse.dealt_at = 1_000.0
+    assert watchdog.verdict() is None
+    app.at(1_000.5 + 2 * 60 + 90).pulse.dealt_at = 1_000.0
+    verdict = watchdog.verdict()
+    assert isinstance(verdict, Stuck)
+    assert "no partitions for 210 s" in str(verdict)
 
 
 def test_a_worker_that_was_told_to_stop_has_a_grace_and_then_none(app, watchdog):
