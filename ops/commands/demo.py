@@ -10,7 +10,7 @@ import click
 
 from domain.clock import SystemClock
 from ops.tick_sender import TickSender
-from sandbox.demo import Options, run
+from sandbox.demo.stages import Options, run
 
 
 @click.command()

@@ -21,7 +21,7 @@ import pytest
 from confluent_kafka import Producer
 
 from sandbox.account import temporary_folder
-from sandbox.demo_ending import ECHO_S
+from sandbox.demo.ending import ECHO_S
 from sandbox.embedded_postgres import EmbeddedPostgres
 from sandbox.mock_broker import KEEPS_BYTES
 from sandbox.process import start_mark

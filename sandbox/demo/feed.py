@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from domain.clock import Clock
-from sandbox.demo_tally import MINUTE_NS, Tally
+from sandbox.demo.tally import MINUTE_NS, Tally
 from sandbox.exchange import FEED, PROVIDER, SECOND_NS, Exchange
 from schemas.decode import FUTURE_NS
 from schemas.topics import TRADES

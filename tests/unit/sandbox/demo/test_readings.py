@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ops.view import view
-from sandbox.demo_readings import Page, Reader
+from sandbox.demo.readings import Page, Reader
 from tests.unit.ops.snapshots import worker
 
 NOW_NS = 1_762_795_433_971_744_500

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.demo_ending import ECHO_S, SIGNALS, Ending
+from sandbox.demo.ending import ECHO_S, SIGNALS, Ending
 
 
 @pytest.fixture(autouse=True)

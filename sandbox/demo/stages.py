@@ -16,14 +16,14 @@ from aiokafka.errors import KafkaError
 from domain.clock import Clock
 from migrations.runner import migrate_up
 from sandbox.account import temporary_folder
-from sandbox.demo_ending import Ending
-from sandbox.demo_feed import Feed, Sender
-from sandbox.demo_play import Play
-from sandbox.demo_readings import Reader
-from sandbox.demo_screen import Screen
-from sandbox.demo_summary import Summary
-from sandbox.demo_view import DISK, POISON
-from sandbox.demo_worker import DemoWorker
+from sandbox.demo.ending import Ending
+from sandbox.demo.feed import Feed, Sender
+from sandbox.demo.play import Play
+from sandbox.demo.readings import Reader
+from sandbox.demo.screen import Screen
+from sandbox.demo.summary import Summary
+from sandbox.demo.view import DISK, POISON
+from sandbox.demo.worker import DemoWorker
 from sandbox.embedded_postgres import EmbeddedPostgres
 from sandbox.exchange import Exchange, MarketClock
 from sandbox.mock_broker import MockBroker

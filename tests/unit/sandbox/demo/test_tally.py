@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.candles import Book, Patience
-from sandbox.demo_tally import MINUTE_NS, TOLD_IN_FULL, Candle, Tally
+from sandbox.demo.tally import MINUTE_NS, TOLD_IN_FULL, Candle, Tally
 from schemas.trade import Trade
 
 START = 1_700_000_040_000_000_000 - 1_700_000_040_000_000_000 % MINUTE_NS

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.demo_readings import Readings
-from sandbox.demo_summary import Summary
+from sandbox.demo.readings import Readings
+from sandbox.demo.summary import Summary
 
 END = Readings(
     newest=[], revised=[], candles=300, candles_revised=4, trades_in_candles=7_992, waiting=0, dropped=0,

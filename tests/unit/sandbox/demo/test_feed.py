@@ -10,7 +10,7 @@ import pytest
 
 from domain.candles import Book, Patience
 from domain.clock import Clock
-from sandbox.demo_feed import LONGEST_STEP_S, POISON_EVERY, STEP_S, Feed, encode, spoil
+from sandbox.demo.feed import LONGEST_STEP_S, POISON_EVERY, STEP_S, Feed, encode, spoil
 from sandbox.exchange import MINUTE_NS, SECOND_NS, Exchange, MarketClock
 from schemas.decode import FUTURE_NS, examine
 from schemas.errors import Poison, Reason

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from sandbox.demo_ending import Ending
-from sandbox.demo_feed import Feed, Sender
-from sandbox.demo_readings import Reader, Readings
-from sandbox.demo_screen import Screen
-from sandbox.demo_summary import Summary
-from sandbox.demo_view import Scene
-from sandbox.demo_worker import DemoWorker
+from sandbox.demo.ending import Ending
+from sandbox.demo.feed import Feed, Sender
+from sandbox.demo.readings import Reader, Readings
+from sandbox.demo.screen import Screen
+from sandbox.demo.summary import Summary
+from sandbox.demo.view import Scene
+from sandbox.demo.worker import DemoWorker
 from schemas.errors import CommandError
 from streams.settings import Settings
 

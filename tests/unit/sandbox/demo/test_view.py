@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from rich.console import Console
 
-from sandbox.demo_feed import Feed
-from sandbox.demo_readings import Page, Readings, Row
-from sandbox.demo_view import FRAME_LINES, Scene, lines, screen
+from sandbox.demo.feed import Feed
+from sandbox.demo.readings import Page, Readings, Row
+from sandbox.demo.view import FRAME_LINES, Scene, lines, screen
 from sandbox.exchange import Exchange, MarketClock
-from tests.unit.sandbox.test_demo_feed import NOW, Leaps, Notebook
+from tests.unit.sandbox.demo.test_feed import NOW, Leaps, Notebook
 
 FINAL = Row(
     "SIM01", datetime(2026, 3, 9, 14, 30, tzinfo=UTC), 1.5, 499.99, 0.5, 2.25, 485_421.0, 2_697, 0, True

@@ -14,7 +14,7 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from psycopg.rows import class_row
 
-from sandbox.demo_tally import Candle
+from sandbox.demo.tally import Candle
 from schemas.topics import DEAD_LETTERS, TRADES, TopicSpec
 
 PAGE_S = 2.0

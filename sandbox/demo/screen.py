@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from domain.clock import Clock
-from sandbox.demo_view import FRAME_LINES, Scene, lines, screen
+from sandbox.demo.view import FRAME_LINES, Scene, lines, screen
 
 MOST_ROWS = 12
 #: how often the numbers are worth reading, in seconds: for a display, for lines

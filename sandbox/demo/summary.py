@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.demo_readings import Readings
-from sandbox.demo_view import dropped
+from sandbox.demo.readings import Readings
+from sandbox.demo.view import dropped
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.demo_feed import POISON_EVERY, Feed
-from sandbox.demo_readings import Readings, Row
+from sandbox.demo.feed import POISON_EVERY, Feed
+from sandbox.demo.readings import Readings, Row
 from sandbox.mock_broker import KEEPS_BYTES
 
 #: name, value, style
