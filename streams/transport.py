@@ -1,7 +1,7 @@
 """Chunked delivery with positions taken from the database: broker URLs ``chunked://host:port``.
 
-With raw_records.py the one file that leans on internals of Faust and aiokafka: asserted by
-tests/architecture/test_faust_internals.py. Faust keeps its agents, rebalances, sensors, command line and
+With consumer_thread.py and raw_records.py the place that leans on internals of Faust and aiokafka: asserted
+by tests/architecture/test_faust_internals.py. Faust keeps its agents, rebalances, sensors, command line and
 web; replaced are:
 
 ``seek_to_committed``
@@ -13,8 +13,8 @@ web; replaced are:
     the ledger decides what may be committed.
 ``on_partitions_revoked``
     commits before the base class forgets the acknowledgements.
-``_create_worker_consumer``
-    sets two fetch settings that Faust hard-codes, and has records handed on as they are parsed.
+``_new_consumer_thread``
+    see consumer_thread.py.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from faust.types import TP, ConsumerMessage, Message
 from typing_extensions import override
 
 from schemas.errors import OutageOutlasted, PositionLost
-from streams import raw_records
 from streams.chunks import ChunkMessage, ChunkScheduler, chunk_message
+from streams.consumer_thread import ChunkThread
 from streams.ledger import OffsetLedger
 from streams.tenure import Tenure
 
@@ -46,43 +46,6 @@ BUFFER_DROP_TIMEOUT = 0.2
 BOUNDS_S = 5.0
 BOUNDS_RETRY_S = 0.5
 BOUNDS_BUDGET_S = 15.0
-
-
-class ChunkThread(driver.AIOKafkaConsumerThread):
-    """The consumer's thread, with the fetch settings, and one seek for many partitions."""
-
-    @override
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        app = cast("ChunkedApp", self.app)
-        # before start(), which builds the fetcher from these two; Faust has 1500 ms and 1 byte
-        consumer._fetch_max_wait_ms = app.settings.fetch_max_wait_ms
-        consumer._fetch_min_bytes = app.fetch_min_bytes
-        raw_records.install(app.chunk_topics.keys())
-        return consumer
-
-    async def seek_all(self, positions: Mapping[TP, int]) -> None:
-        """Seek, in the consumer's own thread.
-
-        Raises:
-            IllegalStateError: for a partition that is no longer ours.
-        """
-        consumer = self._ensure_consumer()
-        for tp, offset in positions.items():
-            consumer.seek(ensure_aiokafka_TP(tp), offset)
-
-    async def bounds(self, tps: Iterable[TP]) -> dict[TP, tuple[int, int]]:
-        """Return beginning and end of each partition's log."""
-        consumer = self._ensure_consumer()
-        wanted = [ensure_aiokafka_TP(tp) for tp in tps]
-        begin = await consumer.beginning_offsets(wanted)
-        end = await consumer.end_offsets(wanted)
-        return {TP(tp.topic, tp.partition): (begin[tp], end[tp]) for tp in wanted}
-
-    async def committed_in_kafka(self, tps: Iterable[TP]) -> dict[TP, int | None]:
-        """Return the group's offset of each partition, None if it has none."""
-        consumer = self._ensure_consumer()
-        return {tp: await consumer.committed(ensure_aiokafka_TP(tp)) for tp in tps}
 
 
 class ChunkConsumer(driver.Consumer):

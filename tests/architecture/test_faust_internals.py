@@ -36,9 +36,10 @@ from mode.threads import QueueServiceThread
 
 from streams.app import Boot, MarketApp
 from streams.chunks import ChunkMessage, ChunkScheduler, ChunkSchema
+from streams.consumer_thread import ChunkThread
 from streams.output import Output, _pace_metadata
 from streams.raw_records import RawRecords
-from streams.transport import ChunkConsumer, ChunkThread, Transport
+from streams.transport import ChunkConsumer, Transport
 from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer
 
 ROOT = Path(__file__).parents[2]
