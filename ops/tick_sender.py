@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -58,8 +57,6 @@ class TickSender:
             DependencyAway: no broker answers.
             CommandError: there is no such topic.
         """
-        # what it has to say, this class says in a sentence
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         try:
             cluster = await topics.describe(self._bootstrap)
         except BrokerAway as exc:

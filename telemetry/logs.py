@@ -7,7 +7,8 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -64,6 +65,18 @@ def configure(
         },
         "root": {"level": level, "handlers": ["stderr"]},
     }
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Keep a library's logger quiet, for a command that says in one sentence what is wrong."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def formatter(*, console: bool, colors: bool, worker_id: str, redaction: Redaction) -> logging.Formatter:

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """End on SIGTERM as on Ctrl-C, so that servers are stopped and their folders deleted."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End on SIGTERM as on Ctrl-C, so that servers are stopped and their folders deleted.
+
+    A shell has its background jobs ignore SIGINT, and they hand that down: programs under test must not.
+    """
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

@@ -11,6 +11,7 @@ import click
 from domain.clock import SystemClock
 from ops.tick_sender import TickSender
 from sandbox.demo.stages import Options, run
+from telemetry.logs import silenced
 
 
 @click.command()
@@ -44,4 +45,6 @@ def demo(seconds: float | None, rate: float, keep: Path | None) -> None:
     """
     clock = SystemClock()
     options = Options(seconds, rate, keep)
-    sys.exit(asyncio.run(run(options, lambda servers, topic: TickSender(servers, topic, clock), clock)))
+    with silenced("aiokafka"):
+        code = asyncio.run(run(options, lambda servers, topic: TickSender(servers, topic, clock), clock))
+    sys.exit(code)

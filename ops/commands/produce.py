@@ -22,6 +22,7 @@ from ops.timestamps import UNITS
 from schemas.errors import PartialSuccess
 from schemas.topics import TRADES
 from streams.settings import read_settings
+from telemetry.logs import silenced
 
 SCHEMA_VERSION = 1
 #: chunks a second when the rate is limited: what is sent at once stays small
@@ -88,7 +89,8 @@ def produce(
         )
     try:
         columns = Columns(_pairs("--map", maps), _pairs("--set", sets), time_unit)
-        work = asyncio.run(_run(file, columns, sender, form=form, rate=rate, limit=limit, clocks=clocks))
+        with silenced("aiokafka"):
+            work = asyncio.run(_run(file, columns, sender, form=form, rate=rate, limit=limit, clocks=clocks))
     except MappingError as exc:
         raise click.UsageError(str(exc)) from None
     _summarise(work, as_json=as_json)
