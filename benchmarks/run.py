@@ -29,6 +29,7 @@ from benchmarks.contender import Contender, Figure, middle
 from benchmarks.fill import Filled
 from benchmarks.services import services
 from migrations.runner import migrate_up
+from telemetry.logs import silenced
 
 LIVE_RATE = 5_000
 LIVE_WARM_S = 6.0
@@ -125,6 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", type=Path, help="Write the figures here, too.")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
+        stack.enter_context(silenced("aiokafka"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tapeflow-bench-")))
         folder.chmod(0o711)
         bench = Bench(*services(stack, folder), folder)
