@@ -51,7 +51,7 @@ async def main() -> None:
         group_id=settings.kafka_group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        max_partition_fetch_bytes=1 << 20,
+        max_partition_fetch_bytes=1 << 19,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         fetch_min_bytes=65_536,
     )
