@@ -86,13 +86,15 @@ class Pulse(Service):
         app = self._app
         if app.services.phase() == "starting":
             return
+        # a copy: a rebalance changes the tenures while the consumer's thread asks
+        ours = set(app.tenures)
         # one that stands by wants to know, too, whether the broker is there
-        tps = set(app.tenures) or {TP(topic, 0) for topic in app.chunk_topics}
+        tps = ours or {TP(topic, 0) for topic in app.chunk_topics}
         try:
             # from the broker, not from the fetcher: a fetcher that hangs would report no lag
             async with asyncio.timeout(ANSWER_S):
                 bounds = await app.chunk_consumer.bounds(tps)
-                self.committed = await app.chunk_consumer.committed_in_kafka(app.tenures)
+                self.committed = await app.chunk_consumer.committed_in_kafka(ours)
         except (KafkaError, TimeoutError) as exc:
             self._met_broker(up=False, detail=f"the broker does not answer: {exc!r}")
         else:
