@@ -73,7 +73,7 @@ def cached(name: str, build: Callable[[Path], None], say: Say, account: Account 
             new.chmod(0o755)
             build(new)
             new.rename(place)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: half a build is removed, and it goes on upwards
             shutil.rmtree(new, ignore_errors=True)
             raise
     return place

@@ -121,7 +121,7 @@ class Process:
             )
         try:
             self._note(child.pid)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a child that nobody knows must not stay
             child.kill()
             child.wait()
             raise

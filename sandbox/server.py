@@ -98,7 +98,7 @@ class Server(ABC):
             self._ports.keep(ports)
             self._wait()
             self._set_up()
-        except BaseException as exc:
+        except BaseException as exc:  # Ctrl-C too: what was started is ended
             self._process.end(self.stop_signal, self.stop_s)
             if not known:
                 self._ports.forget()

@@ -71,7 +71,7 @@ class Stack:
                 urls = pair.start({prefix + spec.name: partitions or spec.partitions for spec in TOPICS})
                 migrate_up(urls.database, on_progress=self._say)
                 self._apply_topics(pair, urls, prefix, partitions)
-            except BaseException:
+            except BaseException:  # Ctrl-C too: what was started here is stopped
                 pair.undo()
                 self.home.note(before)
                 raise

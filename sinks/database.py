@@ -108,7 +108,7 @@ class Database:
             connection = self._connected()
             try:
                 return fun(connection, *args, **kwargs)
-            except BaseException:
+            except BaseException:  # whatever it was, the connection is not left as it is
                 self._roll_back(connection)
                 raise
 
@@ -179,7 +179,7 @@ class Database:
             connection.execute(SESSION)
             self._prepare(connection)
             connection.commit()
-        except BaseException:
+        except BaseException:  # whatever it was, the connection is not left as it is
             connection.close()
             raise
         return connection
