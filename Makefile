@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-CODE := schemas domain telemetry migrations sinks streams sandbox agents ops tests benchmarks
+CODE := schemas domain telemetry migrations providers sinks streams sandbox agents ops tests benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up down test unit check fix docs bench lock clean

@@ -14,6 +14,14 @@
     │   ├── TopicMismatch        a topic is missing or has the wrong number of partitions
     │   ├── PoisonFlood          too much poison: a bad deploy rather than bad records
     │   └── Stuck                lag grows and nothing moves
+    ├── ProviderError            a provider did not give what was asked for; says who, status, code, text
+    │   ├── AuthFailed           the key is refused: the provider is out until its configuration changes
+    │   ├── EntitlementMissing   the plan does not include it: another provider may
+    │   ├── BadRequest           we asked wrongly: neither repeated nor asked of another
+    │   ├── NotFound             the provider does not know the symbol
+    │   ├── RateLimited          asked too often: not before `retry_after_s`
+    │   ├── ProviderAway         no answer, or one that says "later"
+    │   └── Malformed            an answer that breaks the provider's own contract: quarantined
     └── CommandError             a command cannot do what it was asked to
         ├── ConfigInvalid
         ├── DependencyAway
@@ -26,7 +34,7 @@
 from __future__ import annotations
 
 import enum
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Reason(enum.StrEnum):
@@ -115,6 +123,79 @@ class PoisonFlood(Fatal):
 
 class Stuck(Fatal):
     """Lag grows and nothing moves."""
+
+
+class ProviderError(TapeflowError):
+    """A provider did not give what was asked for."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        code: str = "",
+        request_id: str = "",
+        raw: bytes = b"",
+    ) -> None:
+        """Take what the provider said.
+
+        Args:
+            message: its text, or ours; secrets already redacted.
+            provider: who.
+            status: of HTTP, or the close code of a WebSocket; None if there was no answer.
+            code: the provider's own code.
+            request_id: as the provider names the request.
+            raw: the answer; its first 512 bytes are kept.
+        """
+        said = f"{status} " if status is not None else ""
+        super().__init__(f"{provider}: {said}{message}")
+        self.provider = provider
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.raw = raw[:512]
+
+
+class AuthFailed(ProviderError):
+    """The provider refuses the key."""
+
+
+class EntitlementMissing(ProviderError):
+    """The plan behind the key does not include what was asked for."""
+
+
+class BadRequest(ProviderError):
+    """The provider says that the request itself is wrong."""
+
+
+class NotFound(ProviderError):
+    """The provider does not know the symbol."""
+
+
+class RateLimited(ProviderError):
+    """The provider was asked too often."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float,
+        scope: Literal["second", "minute", "hour", "day", "month"] = "minute",
+        **said: Any,
+    ) -> None:
+        """Take how long to wait, in seconds, and which budget is spent."""
+        super().__init__(message, **said)
+        self.retry_after_s = retry_after_s
+        self.scope = scope
+
+
+class ProviderAway(ProviderError):
+    """The provider gave no answer, or one that says "later"."""
+
+
+class Malformed(ProviderError):
+    """The provider's answer breaks its own contract."""
 
 
 class CommandError(TapeflowError):

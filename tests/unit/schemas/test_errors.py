@@ -7,7 +7,16 @@ import re
 import pytest
 
 from schemas import errors
-from schemas.errors import CommandError, Fatal, Poison, Reason, TapeflowError, Transient
+from schemas.errors import (
+    CommandError,
+    Fatal,
+    Poison,
+    ProviderError,
+    RateLimited,
+    Reason,
+    TapeflowError,
+    Transient,
+)
 
 
 def drawn() -> dict[str, str]:
@@ -35,8 +44,8 @@ def test_the_tree_is_drawn_as_it_is() -> None:
     assert drawn() == {error.__name__: error.__base__.__name__ for error in every()[1:] if error.__base__}
 
 
-def test_the_four_outcomes_exclude_each_other() -> None:
-    families = (Poison, Transient, Fatal, CommandError)
+def test_the_outcomes_exclude_each_other() -> None:
+    families = (Poison, Transient, Fatal, ProviderError, CommandError)
     for error in every():
         assert sum(issubclass(error, family) for family in families) == (error is not TapeflowError)
 
@@ -57,7 +66,10 @@ def test_exit_codes() -> None:
     assert {error.__name__: error.exit_code for error in every() if error.exit_code != 1} == EXIT_CODES
 
 
-@pytest.mark.parametrize("error", [e for e in every() if e is not Poison], ids=lambda e: e.__name__)
+PLAIN = [e for e in every() if e is not Poison and not issubclass(e, ProviderError)]
+
+
+@pytest.mark.parametrize("error", PLAIN, ids=lambda e: e.__name__)
 def test_without_a_message_the_docstring_speaks(error: type[TapeflowError]) -> None:
     assert str(error()) == (error.__doc__ or "").splitlines()[0]
     assert str(error("said so")) == "said so"
@@ -70,6 +82,13 @@ def test_poison_says_reason_and_detail() -> None:
         Reason.SCHEMA,
         "price: missing",
     )
+
+
+def test_an_error_of_a_provider_says_who_and_with_which_status() -> None:
+    error = RateLimited("slow down", provider="polygon", status=429, raw=b"x" * 600, retry_after_s=12.0)
+    assert str(error) == "polygon: 429 slow down"
+    assert (error.retry_after_s, error.scope, len(error.raw)) == (12.0, "minute", 512)
+    assert str(ProviderError("reset", provider="alpaca")) == "alpaca: reset"
 
 
 def test_reasons_are_a_closed_set_of_label_values() -> None:
