@@ -51,8 +51,9 @@ def fold(chunk: Chunk, market: MarketApp) -> Part | None:
     Raises:
         PoisonFlood: more poison than the limit allows.
     """
-    tenure, records = chunk.tenure, chunk.records
+    tenure, records, settings = chunk.tenure, chunk.records, market.settings
     state: TradeState = tenure.state
+    state.meter.limit = settings.dlq_limit
     if records[0].offset < tenure.suppress:
         records = _refold(state, records, tenure.suppress, market)
     tenure.folded = chunk.records[-1].offset + 1
@@ -70,7 +71,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part | None:
             )
     else:
         state.meter.exceeded(len(records), ())
-    diverted += [Diverted(decoded.records[i], _expired(market), "fold") for i in folded.expired]
+    diverted += [Diverted(decoded.records[i], _expired(settings.horizon_s), "fold") for i in folded.expired]
     market.counters.records_in += len(records)
     market.counters.clocks += len(decoded.clocks)
     part = Part(
@@ -80,7 +81,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part | None:
     if now >= state.snapshot_due:
         # here, not in the sink: the fold runs ahead of it, and the state must be that of this very offset
         part.resume_offset, part.state = tenure.folded, state.snapshots.dump(state.book, tenure.folded)
-        state.snapshot_due = now + max(market.settings.snapshot_s, len(part.state) / SNAPSHOT_BYTES_PER_S)
+        state.snapshot_due = now + max(settings.snapshot_s, len(part.state) / SNAPSHOT_BYTES_PER_S)
     return part
 
 
@@ -93,10 +94,9 @@ def _refold(state: TradeState, records: Records, suppress: int, market: MarketAp
     return records[len(old) :]
 
 
-def _expired(market: MarketApp) -> Poison:
+def _expired(horizon_s: int) -> Poison:
     return Poison(
-        Reason.EXPIRED,
-        f"ts_event: its bar closed more than {market.settings.horizon_s} s before, or before a restart",
+        Reason.EXPIRED, f"ts_event: its bar closed more than {horizon_s} s before, or before a restart"
     )
 
 

@@ -37,22 +37,40 @@ class Access:
         self.loopback = bool(addresses) and all(map(is_loopback, addresses))
         self._digest = _digest(token) if token else None
 
-    def refusal(self, path: str, hosts: Sequence[str], authorization: str | None) -> Refusal | None:
+    def refusal(
+        self,
+        path: str,
+        hosts: Sequence[str],
+        authorization: str | None,
+        *,
+        changes: bool = False,
+        origin: str | None = None,
+        fetch_site: str | None = None,
+    ) -> Refusal | None:
         """Return why not, or None.
 
         Args:
             path: decoded path of the request.
             hosts: every ``Host`` header.
             authorization: the ``Authorization`` header.
+            changes: whether the method is one that changes something: then the token is a must.
+            origin: the ``Origin`` header.
+            fetch_site: the ``Sec-Fetch-Site`` header.
         """
-        if self.loopback:
-            # a page from elsewhere whose name was bound to 127.0.0.1 still says its own name here
-            if len(hosts) == 1 and _LOOPBACK_HOST.fullmatch(hosts[0]):
-                return None
+        # a page from elsewhere whose name was bound to 127.0.0.1 still says its own name here
+        if self.loopback and not (len(hosts) == 1 and _LOOPBACK_HOST.fullmatch(hosts[0])):
             return Refusal(
                 HTTPStatus.MISDIRECTED_REQUEST, "this server answers to localhost and 127.0.0.1 only"
             )
-        if path in OPEN_PATHS:
+        if changes:
+            # a browser sends remembered credentials along with what a page from elsewhere makes it send
+            if not _same_origin(origin, fetch_site, hosts):
+                return Refusal(HTTPStatus.FORBIDDEN, "a page from elsewhere changes nothing here")
+            if self._digest is None:
+                return Refusal(
+                    HTTPStatus.FORBIDDEN, "nothing is changed without OPS_TOKEN being set for the worker"
+                )
+        elif self.loopback or path in OPEN_PATHS:
             return None
         if self._digest is None:
             return Refusal(
@@ -71,6 +89,12 @@ def is_loopback(address: str) -> bool:
         return ip_address(address.strip("[]")).is_loopback
     except ValueError:
         return address == "localhost"
+
+
+def _same_origin(origin: str | None, fetch_site: str | None, hosts: Sequence[str]) -> bool:
+    if fetch_site not in (None, "same-origin", "none"):
+        return False
+    return origin is None or (len(hosts) == 1 and origin.partition("://")[2].lower() == hosts[0].lower())
 
 
 def _token(authorization: str | None) -> str | None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "migrate": "ops.commands.migrate:migrate",
     "topics": "ops.commands.topics:topics",
     "offsets": "ops.commands.offsets:offsets",
+    "config": "ops.commands.config:config",
     "produce": "ops.commands.produce:produce",
     "schema": "ops.commands.schema:schema",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.clock import SystemClock
 from ops.access import Access
+from ops.operations import Operations, Settings
 from ops.site import Site
 from streams.app import app
 from streams.status import WorkerStatus
@@ -18,4 +19,8 @@ def _access() -> Access:
     return Access([app.settings.web_host, app.conf.web_bind], app.settings.ops_token.get_secret_value())
 
 
-Site(status=_status, access=_access, clock=SystemClock()).mount(app)
+def _settings() -> Settings:
+    return app.services.control
+
+
+Site(status=_status, access=_access, operations=Operations(_settings), clock=SystemClock()).mount(app)

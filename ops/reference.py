@@ -9,7 +9,7 @@ import click
 from ops.cli import tapeflow
 from schemas import errors, export
 from schemas.errors import TapeflowError
-from streams.settings import Settings
+from streams.settings import LIVE, Settings
 
 
 def documents() -> dict[str, str]:
@@ -29,16 +29,19 @@ def settings_markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "Made from `streams/settings.py` by `make docs`. Environment over `.env` over `tapeflow.toml` over",
-        "defaults; in `tapeflow.toml` the names are in small letters.",
+        "Made from `streams/setting_fields.py` by `make docs`. Environment over `.env` over `tapeflow.toml`",
+        "over defaults; in `tapeflow.toml` the names are in small letters. Those marked live change on every",
+        "worker with `tapeflow config reload`; the others need a restart",
+        "([operating](../operating.md#settings)).",
         "",
-        "| name | default | what |",
-        "|---|---|---|",
+        "| name | default | live | what |",
+        "|---|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = str(field.default) if field.default not in ("", ()) else ""
+        default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
         shown = f"`{default}`" if default else "empty"
-        lines.append(f"| `{name.upper()}` | {shown} | {field.description or ''} |")
+        reload = "yes" if name in LIVE else ""
+        lines.append(f"| `{name.upper()}` | {shown} | {reload} | {field.description or ''} |")
     return "\n".join(lines) + "\n"
 
 

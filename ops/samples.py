@@ -22,6 +22,8 @@ def samples(status: WorkerStatus) -> Iterator[Sample]:
         yield Sample(metrics.PHASE, float(phase == status.phase), (phase,))
     yield Sample(metrics.HEARTBEAT, status.heartbeat_s)
     yield Sample(metrics.UPTIME, status.started_s)
+    yield Sample(metrics.SETTINGS_VERSION, status.settings.number)
+    yield Sample(metrics.SETTINGS_INFO, 1, (status.settings.version,))
     yield Sample(metrics.BUILD_INFO, 1, (status.version,))
 
 
@@ -42,6 +44,8 @@ def _counters(status: WorkerStatus) -> Iterator[Sample]:
     kinds = {"final": c.candles_final, "revised": c.candles_revised, "provisional": c.candles_provisional}
     for kind, n in kinds.items():
         yield Sample(metrics.CANDLES, n, (kind,))
+    for what, n in c.settings.items():
+        yield Sample(metrics.SETTINGS, n, (what,))
     yield Sample(metrics.TRANSACTIONS, c.transactions)
     yield Sample(metrics.CHUNKS, c.chunks)
     yield Sample(metrics.SWAPS_LOST, c.swaps_lost)

@@ -21,6 +21,7 @@ from ops.access import Access
 from ops.assets import asset_at
 from ops.health import JSON, Answer, health, livez, problem, readyz
 from ops.history import STEP_S, History
+from ops.operations import Operations
 from ops.page import render
 from ops.samples import samples
 from ops.view import view
@@ -45,6 +46,7 @@ SECURITY_HEADERS = {
 }
 NO_STORE = {"Cache-Control": "no-store"}
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WORTH_COMPRESSING = 1_024
 
 log = logging.getLogger(__name__)
@@ -54,17 +56,23 @@ class Site:
     """Answers requests from snapshots; asks nothing of network, broker or database."""
 
     def __init__(
-        self, status: Callable[[], WorkerStatus], access: Callable[[], Access], clock: Clock
+        self,
+        status: Callable[[], WorkerStatus],
+        access: Callable[[], Access],
+        operations: Operations,
+        clock: Clock,
     ) -> None:
-        """Take where the snapshots come from and who may see them.
+        """Take where the snapshots come from, who may see them, and what can be changed.
 
         Args:
             status: called once a request and once a second, in the loop of the web server.
             access: asked when the server starts, because only then its address is certain.
+            operations: handlers of what an operator changes.
             clock: for the time on the page and the curve.
         """
         self._status = status
         self._make_access = access
+        self._operations = operations
         self._clock = clock
         self._history = History()
         self._registry = metrics.registry(lambda: samples(status()))
@@ -83,10 +91,13 @@ class Site:
             "/readyz": self.readyz,
             "/health": self.health,
             "/metrics": self.metrics,
+            "/ops/validate": self.validate,
             "/static/{name}": self.static,
         }
         for path, handler in routes.items():
             app.page(path, name=f"tapeflow:{path}")(_page(handler))
+        # Faust's pages answer to GET alone
+        web_app.router.add_post("/ops/config/reload", self.reload)
 
     def guard(self) -> Middleware:
         """Return the middleware around every route, Faust's own and unknown ones too."""
@@ -132,6 +143,14 @@ class Site:
         body, content_type = metrics.render(self._registry, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, **NO_STORE})
 
+    async def validate(self, _request: web.Request) -> web.Response:
+        """Return what a reload would do."""
+        return _json(self._operations.validate())
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Reload the settings of the fleet."""
+        return _json(await self._operations.reload(request))
+
     async def static(self, request: web.Request) -> web.Response:
         """Return one of the page's own files."""
         asset = asset_at(request.path)
@@ -144,7 +163,12 @@ class Site:
     def _refusal(self, request: web.Request) -> web.Response | None:
         assert self._access is not None  # a server that has not started has no requests
         refusal = self._access.refusal(
-            request.path, request.headers.getall("Host", []), request.headers.get("Authorization")
+            request.path,
+            request.headers.getall("Host", []),
+            request.headers.get("Authorization"),
+            changes=request.method not in SAFE_METHODS,
+            origin=request.headers.get("Origin"),
+            fetch_site=request.headers.get("Sec-Fetch-Site"),
         )
         if refusal is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ops.amounts import count, duration
 from streams.status import DependencyStatus, PartitionStatus, WorkerStatus
@@ -21,10 +21,10 @@ POISON_SHARE = 0.01
 """More dead letters than this share of the input: degraded."""
 
 PartitionWord = Literal["OK", "BEHIND", "STALLED", "unknown"]
-Component = Literal["event_loop", "invariants", "database", "broker", "phase", "partitions", "dead_letters"]
-COMPONENTS: tuple[Component, ...] = (
-    "event_loop", "invariants", "database", "broker", "phase", "partitions", "dead_letters",
-)  # fmt: skip
+Component = Literal[
+    "event_loop", "invariants", "database", "broker", "phase", "settings", "partitions", "dead_letters"
+]
+COMPONENTS: tuple[Component, ...] = get_args(Component)
 
 _PHASES = {
     "starting": "starting",
@@ -126,6 +126,8 @@ def _findings(status: WorkerStatus) -> Iterator[Finding]:
     sentence = phase_sentence(status)
     if sentence and status.database.up and status.broker.up:
         yield Finding("phase", Level.DEGRADED, sentence)
+    if status.settings.rejected:
+        yield Finding("settings", Level.DEGRADED, status.settings.rejected)
     yield from _partitions(status)
     yield from _dead_letters(status)
 

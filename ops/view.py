@@ -39,6 +39,11 @@ def view(status: WorkerStatus, now_ns: int, history: Sequence[Point] = ()) -> di
             "up_s": status.started_s,
             "heartbeat_s": status.heartbeat_s,
         },
+        "settings": {
+            "number": status.settings.number,
+            "policy_version": status.settings.version,
+            "rejected": status.settings.rejected,
+        },
         "phase": {"name": status.phase, "detail": status.detail},
         "dependencies": [_dependency("database", status.database), _dependency("broker", status.broker)],
         "lag": _lag(status),

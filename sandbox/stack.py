@@ -54,7 +54,7 @@ class Stack:
         Args:
             kind: ``auto``, or one of KINDS.
             prefix: put before every topic's name.
-            partitions: of every topic; 0: as the catalogue says.
+            partitions: of the tick topics; 0: as the catalogue says.
 
         Raises:
             DependencyAway: something is missing, or did not start.
@@ -68,7 +68,7 @@ class Stack:
             if not isinstance(pair, GivenPair):
                 self.home.note(Record(pair.kind, up=True, urls=before.urls if before else None))
             try:
-                urls = pair.start({prefix + spec.name: partitions or spec.partitions for spec in TOPICS})
+                urls = pair.start({prefix + spec.name: spec.partitions_here(partitions) for spec in TOPICS})
                 migrate_up(urls.database, on_progress=self._say)
                 self._apply_topics(pair, urls, prefix, partitions)
             except BaseException:  # Ctrl-C too: what was started here is stopped

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from schemas.candle import Candle
+from schemas.control import ControlMessage
 from schemas.trade import ClockTick, TradeTick
 
 HOUR_MS = 3_600_000
@@ -34,6 +35,14 @@ class TopicSpec:
     """Kafka's own default."""
     public: bool = False
     """Others may consume it: a change of its model is a change of contract."""
+    compact: bool = False
+    """The last value of each key stays for ever; `retention_ms` says nothing then."""
+    ticks: bool = True
+    """Fed by or made from ticks: TOPIC_PARTITIONS sets how many partitions it has."""
+
+    def partitions_here(self, tick_partitions: int) -> int:
+        """Return how many partitions it has where TOPIC_PARTITIONS is ``tick_partitions`` (0: not set)."""
+        return (self.ticks and tick_partitions) or self.partitions
 
     @property
     def config(self) -> dict[str, str]:
@@ -42,9 +51,13 @@ class TopicSpec:
         LogAppendTime: back-filled history would otherwise be deleted by its event time, and "in the
         future" could not be judged the same way twice.
         """
+        kept = (
+            {"cleanup.policy": "compact"}
+            if self.compact
+            else {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        )
         return {
-            "cleanup.policy": "delete",
-            "retention.ms": str(self.retention_ms),
+            **kept,
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
         }
@@ -76,6 +89,16 @@ DEAD_LETTERS = TopicSpec(
     "Records that can never be used: the original key and bytes, with the reason in `dlq.*` headers.",
     max_message_bytes=DLQ_MAX_BYTES,
 )
+CONTROL = TopicSpec(
+    "md.control.v1",
+    "kind",
+    (ControlMessage,),
+    1,
+    0,
+    "Accepted settings, by version: every worker reads all of it and takes the last.",
+    compact=True,
+    ticks=False,
+)
 
-#: Outputs and dead letters keep the partition of their input: these all have equally many.
-TOPICS = (TRADES, CANDLES, DEAD_LETTERS)
+#: Outputs and dead letters keep the partition of their input: those of ticks all have equally many.
+TOPICS = (TRADES, CANDLES, CONTROL, DEAD_LETTERS)

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from streams.chunked_app import ChunkedApp
 from streams.services import Services
-from streams.settings import Settings, read_settings
+from streams.settings import InForce, settings_in_force
 from streams.tenure import Tenure
 from telemetry import logs
 
@@ -48,13 +48,14 @@ class MarketApp(ChunkedApp):
 
     BootStrategy = Boot
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, in_force: InForce) -> None:
         """Build from the settings; connect to nothing."""
+        settings = in_force.settings
         self.worker_id = settings.worker_id or f"{socket.gethostname()}-{os.getpid()}"
         session = settings.session_timeout_s
         super().__init__(
             settings.kafka_group,
-            settings=settings,
+            in_force=in_force,
             broker=[f"chunked://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
             broker_client_id=f"tapeflow-{self.worker_id}",
             consumer_group_instance_id=settings.group_instance_id or None,
@@ -137,4 +138,4 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-app = MarketApp(read_settings())
+app = MarketApp(settings_in_force())

@@ -13,7 +13,7 @@ from domain.clock import Clock, SystemClock
 from schemas.errors import TapeflowError
 from streams.chunks import ChunkSchema
 from streams.positions import Restore
-from streams.settings import Settings
+from streams.settings import InForce, Settings
 from streams.status import Counters
 from streams.tenure import Tenure
 from streams.transport import ChunkConsumer
@@ -22,15 +22,20 @@ from streams.transport import ChunkConsumer
 class ChunkedApp(faust.App):
     """Give it a ``chunked://`` broker URL."""
 
-    def __init__(self, *args: Any, settings: Settings, **options: Any) -> None:
-        """Take the settings and what `faust.App` takes."""
-        self.settings = settings
+    def __init__(self, *args: Any, in_force: InForce, **options: Any) -> None:
+        """Take the settings in force and what `faust.App` takes."""
+        self.in_force = in_force
         self.clock: Clock = SystemClock()
         self.counters = Counters()
         self.chunk_topics: dict[str, Restore] = {}
         #: with fetch_max_wait_ms what a fetch waits for; Faust has 1 byte
         self.fetch_min_bytes = 65_536
         super().__init__(*args, **options)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force: read it once for all that belongs together."""
+        return self.in_force.settings
 
     @property
     def chunk_consumer(self) -> ChunkConsumer:

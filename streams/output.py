@@ -12,7 +12,7 @@ from mode import Service
 from typing_extensions import override
 
 from domain.clock import Clock
-from schemas.errors import Fatal, OutageOutlasted
+from schemas.errors import BrokerAway, Fatal, OutageOutlasted
 from schemas.topics import DLQ_MAX_BYTES
 
 #: key, value, headers
@@ -69,7 +69,7 @@ class Output(Service):
             max_request_size=2 * DLQ_MAX_BYTES,
             compression_type="lz4",
         )
-        _pace_metadata(self._producer)
+        pace_metadata(self._producer.client)
         await self._producer.start()
 
     @override
@@ -101,6 +101,25 @@ class Output(Service):
         finally:
             self._waiting_since = None
         self.last_success = self._clock.monotonic()
+
+    async def publish(
+        self, topic: str, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> int:
+        """Send one record, wait for the broker, return its offset.
+
+        Raises:
+            BrokerAway: it does not take it now.
+            Fatal: it refused it.
+        """
+        producer = self._producer
+        assert producer is not None, "started before it is used"
+        try:
+            metadata = await producer.send_and_wait(topic, value, key, partition, headers=headers)
+        except KafkaError as exc:
+            if exc.retriable or isinstance(exc, KafkaTimeoutError):
+                raise BrokerAway(f"the broker does not take records of {topic}: {exc!r}") from exc
+            raise Fatal(f"the broker refused a record of {topic}: {exc!r}") from exc
+        return int(metadata.offset)
 
     async def _settle(self, futures: list[asyncio.Future[Any]]) -> None:
         if not futures:
@@ -135,8 +154,8 @@ class Output(Service):
         return futures
 
 
-def _pace_metadata(producer: AIOKafkaProducer) -> None:
-    client = producer.client
+def pace_metadata(client: Any) -> None:
+    """Keep a client of aiokafka from asking for metadata in a tight loop."""
     force = client.force_metadata_update
 
     async def later(update: asyncio.Future[Any]) -> Any:

@@ -12,6 +12,7 @@ from sinks.database import Database
 from sinks.offsets import OffsetSink
 from sinks.transaction import Writer
 from streams.batcher import Batcher
+from streams.control import Control
 from streams.gate import Gate
 from streams.guard import VERSION
 from streams.output import Output
@@ -60,11 +61,12 @@ class Services:
         self.pulse = Pulse(app, **kw)
         self.batcher = Batcher(app, **kw)
         self.provisional = Provisional(app, **kw)
+        self.control = Control(app, **kw)
         self.watchdog = Watchdog(app)
 
     def in_order(self) -> Iterable[ServiceT]:
         """Return what starts before the consumer joins the group, and stops after it has left."""
-        return [self.pulse, self.gate, self.output, self.batcher, self.provisional]
+        return [self.pulse, self.gate, self.output, self.control, self.batcher, self.provisional]
 
     def join(self, cluster: str) -> None:
         """Learn the cluster's id: positions are kept by it."""
@@ -118,6 +120,7 @@ class Services:
             database=self._database(now),
             broker=self._broker(now),
             heartbeat_s=now - self.pulse.heartbeat,
+            settings=self.control.status(),
         )
 
     def _partitions(self, now: float) -> Iterable[PartitionStatus]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from schemas.errors import Reason
 
 Phase = Literal[
     "starting", "waiting_for_database", "waiting_for_broker", "rebalancing", "running", "stopping"
 ]
+
+
+SettingsOutcome = Literal["adopted", "rejected", "unchanged", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,18 @@ class DependencyStatus:
     """Seconds since the last success; None before the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsStatus:
+    """Which settings are in force."""
+
+    number: int = 0
+    """Version of the fleet; 0: the worker's own, nothing was ever reloaded."""
+    version: str = ""
+    """Number and digest."""
+    rejected: str = ""
+    """Why this worker did not follow the fleet's last version; empty if it did."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What a worker has done since it started; plain numbers, added to once a chunk."""
@@ -71,6 +86,9 @@ class Counters:
     database_retries: int = 0
     broker_retries: int = 0
     dead_letters: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
+    settings: dict[SettingsOutcome, int] = field(
+        default_factory=lambda: dict.fromkeys(get_args(SettingsOutcome), 0)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +122,4 @@ class WorkerStatus:
     broker: DependencyStatus
     heartbeat_s: float
     """Seconds since the event loop last turned, as seen from another thread."""
+    settings: SettingsStatus = SettingsStatus()

@@ -79,7 +79,7 @@ async def apply(bootstrap: str, *, prefix: str = "", partitions: int = 0) -> lis
     Args:
         bootstrap: `host:port`, by commas.
         prefix: put before every name.
-        partitions: instead of the catalogue's; 0: the catalogue's.
+        partitions: of the tick topics, instead of the catalogue's; 0: the catalogue's.
 
     Raises:
         BrokerAway: nobody answers there.
@@ -94,7 +94,7 @@ async def apply(bootstrap: str, *, prefix: str = "", partitions: int = 0) -> lis
             [
                 NewTopic(
                     prefix + s.name,
-                    partitions or s.partitions,
+                    s.partitions_here(partitions),
                     min(3, cluster.brokers),
                     topic_configs=s.config,
                 )
@@ -118,11 +118,12 @@ def mismatches(
     """Return what a worker cannot work with: missing topics, unequal partition counts."""
     found = []
     for spec in specs:
-        name, want = prefix + spec.name, partitions or spec.partitions
+        name, want = prefix + spec.name, spec.partitions_here(partitions)
         if name not in topics:
             found.append(f"{name}: missing; `tapeflow topics apply` creates it")
         elif topics[name] != want:
-            found.append(f"{name}: {topics[name]} partitions, {want} expected (TOPIC_PARTITIONS)")
+            setting = " (TOPIC_PARTITIONS)" if spec.ticks else ""
+            found.append(f"{name}: {topics[name]} partitions, {want} expected{setting}")
     return found
 
 

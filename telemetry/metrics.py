@@ -21,6 +21,7 @@ Kind = Literal["counter", "gauge"]
 ASSIGNED: tuple[str, ...] = ()
 DEPENDENCIES = ("database", "broker")
 PHASES = ("starting", "waiting_for_database", "waiting_for_broker", "rebalancing", "running", "stopping")
+SETTINGS_OUTCOMES = ("adopted", "rejected", "unchanged", "refused")
 PARTITION: Mapping[str, tuple[str, ...]] = {"topic": ASSIGNED, "partition": ASSIGNED}
 
 
@@ -156,12 +157,30 @@ HEARTBEAT = Spec(
     "Time since the worker's event loop last turned; above 30 the worker counts as dead.",
 )
 UPTIME = Spec("tapeflow_uptime_seconds", "gauge", "Time since the worker started; counters begin there.")
+SETTINGS_VERSION = Spec(
+    "tapeflow_policy_version",
+    "gauge",
+    "Number of the settings in force, the same on every worker; 0 before the first reload.",
+)
+SETTINGS_INFO = Spec(
+    "tapeflow_policy_version_info",
+    "gauge",
+    "Always 1; the version of the settings in force, number and digest, is a label.",
+    {"version": ASSIGNED},
+)
+SETTINGS = Spec(
+    "tapeflow_settings_total",
+    "counter",
+    "Reloads by outcome: versions `adopted` by this worker, `rejected` because its environment pins what does"
+    " not go with them; requests here that changed nothing (`unchanged`) or were `refused` as invalid.",
+    {"outcome": SETTINGS_OUTCOMES},
+)
 BUILD_INFO = Spec("tapeflow_build_info", "gauge", "Always 1; the version is a label.", {"version": ASSIGNED})
 
 CATALOGUE = (
     RECORDS, DEAD_LETTERS, CANDLES, TRANSACTIONS, CHUNKS, SWAPS_LOST, STALE_DROPPED, SLICES_REFETCHED, HOLES,
     RETRIES, LAG, COMMITTED, STORED, END, STILL, VIOLATIONS, ASSIGNED_PARTITIONS, LAST_COMMIT, DEPENDENCY_UP,
-    PHASE, HEARTBEAT, UPTIME, BUILD_INFO,
+    PHASE, HEARTBEAT, UPTIME, SETTINGS_VERSION, SETTINGS_INFO, SETTINGS, BUILD_INFO,
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from tests.invariants import Message, Outcome, violations
 from tests.oracle import Input, Truth, work_out
 from tests.poison import Headers
 
+ROOT = Path(__file__).parents[2]
 PARTITIONS = 8
 #: a worker that takes longer to end after SIGTERM hangs
 GRACE_S = 30.0
@@ -63,6 +64,7 @@ class Rig:
         self.partitions = partitions
         self.env = {
             **os.environ,
+            "PYTHONPATH": str(ROOT),
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "DATABASE_URL": database_url,
             "TOPIC_PREFIX": self.prefix,
@@ -111,8 +113,9 @@ class Rig:
         if fault:
             command = ["tests.acceptance.faulty_worker"]
         with log.open("wb") as out:
+            # in a folder of the test's own: its settings files are there, and no developer's
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", *command], env=env, stdout=out, stderr=out
+                [sys.executable, "-m", *command], env=env, cwd=self.folder, stdout=out, stderr=out
             )
 
     def tell(self, name: str, sig: signal.Signals) -> None:
@@ -165,13 +168,13 @@ class Rig:
         """Records in the input topic."""
         return sum(self.ends(self.trades).values())
 
-    def ends(self, topic: str) -> dict[int, int]:
-        """End of each partition of a topic."""
+    def ends(self, topic: str, partitions: int | None = None) -> dict[int, int]:
+        """End of each partition of a topic; of the tick topics' number of partitions unless it is given."""
         consumer = self._reader()
         try:
             bounds = {
                 p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)
-                for p in range(self.partitions)
+                for p in range(partitions or self.partitions)
             }
         finally:
             consumer.close()
@@ -226,9 +229,9 @@ class Rig:
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def records(self, topic: str) -> list[Any]:
+    def records(self, topic: str, partitions: int | None = None) -> list[Any]:
         """Every message of a topic, partition by partition, in order."""
-        ends = {p: end for p, end in self.ends(topic).items() if end}
+        ends = {p: end for p, end in self.ends(topic, partitions).items() if end}
         consumer = self._reader()
         consumer.assign([TopicPartition(topic, p, 0) for p in ends])
         messages, deadline = [], time.monotonic() + 120
@@ -298,6 +301,20 @@ class Rig:
             return exc.code, exc.read().decode()
         except OSError as exc:
             return 0, str(exc)
+
+    def post(self, name: str, path: str, body: Any = None, token: str = "") -> tuple[int, dict[str, Any]]:
+        """Ask a worker to change something."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.ports[name]}{path}",
+            data=json.dumps(body).encode() if body is not None else b"",
+            method="POST",
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as exc:
+            return exc.code, json.loads(exc.read())
 
     def answers(self, name: str) -> bool:
         """Whether a worker's web server is there yet."""

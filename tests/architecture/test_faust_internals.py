@@ -37,7 +37,7 @@ from mode.threads import QueueServiceThread
 from streams.app import Boot, MarketApp
 from streams.chunks import ChunkMessage, ChunkScheduler, ChunkSchema
 from streams.consumer_thread import ChunkThread
-from streams.output import Output, _pace_metadata
+from streams.output import Output, pace_metadata
 from streams.raw_records import RawRecords
 from streams.transport import ChunkConsumer, Transport
 from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer
@@ -92,6 +92,7 @@ LEANED_ON: list[tuple[type, str, str | None]] = [
     (AIOKafkaConsumer, "committed", "self, partition"),
     (AIOKafkaConsumer, "_fetch_min_bytes", None),
     (AIOKafkaConsumer, "_fetch_max_wait_ms", None),
+    (AIOKafkaConsumer, "_client", None),
     (PartitionRecords, "_consumer_record", "self, tp, record"),
     (AIOKafkaProducer, "client", None),
     (AIOKafkaProducer, "create_batch", "self"),
@@ -338,7 +339,7 @@ async def test_the_pace_of_metadata_is_set_on_a_real_client():
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
     try:
         before = producer.client.force_metadata_update
-        _pace_metadata(producer)
+        pace_metadata(producer.client)
         assert producer.client.force_metadata_update is not before
         update = producer.client.force_metadata_update()
         assert asyncio.isfuture(update)

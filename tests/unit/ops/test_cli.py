@@ -43,7 +43,10 @@ def tree(error: type[TapeflowError]) -> list[type[TapeflowError]]:
     return [error, *(leaf for child in error.__subclasses__() for leaf in tree(child))]
 
 
-@pytest.mark.parametrize("error", [e for e in tree(TapeflowError) if e is not errors.Poison])
+PLAIN = [e for e in tree(TapeflowError) if e is not errors.Poison and not issubclass(e, errors.ProviderError)]
+
+
+@pytest.mark.parametrize("error", PLAIN)
 def test_an_error_of_ours_is_one_line_and_its_code(monkeypatch, capsys, error):
     assert end(monkeypatch, error("what to do about it")) == error.exit_code
     out, err = capsys.readouterr()
@@ -60,6 +63,7 @@ def test_an_error_of_ours_is_one_line_and_its_code(monkeypatch, capsys, error):
         (KeyboardInterrupt(), 130),
         (click.exceptions.Exit(143), 143),
         (errors.Poison(Reason.SCHEMA, "price: no"), 1),
+        (errors.Malformed("no", provider="iex", status=200), 1),
     ],
 )
 def test_the_other_ends(monkeypatch, capsys, error, code):
@@ -120,5 +124,9 @@ def test_the_page_of_commands_has_every_command_and_every_error():
 
 def test_the_page_of_settings_has_every_setting_and_no_secret():
     page = settings_markdown()
-    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == [n.upper() for n in Settings.model_fields]
+    assert re.findall(r"^\| `([A-Z0-9_]+)` \|", page, re.MULTILINE) == [
+        n.upper() for n in Settings.model_fields
+    ]
     assert "postgresql://postgres@" not in page
+    assert re.search(r"^\| `POLICY_BARS_1M` \| `polygon,alpaca,finnhub,iex` \| yes \|", page, re.MULTILINE)
+    assert re.search(r"^\| `WEB_PORT` \| `8000` \|  \|", page, re.MULTILINE)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from ops.samples import samples
 from schemas.errors import Reason
-from streams.status import Counters, Phase
+from streams.status import Counters, Phase, SettingsOutcome, SettingsStatus
 from telemetry import metrics
 from tests.unit.ops.snapshots import away, partition, worker
 
@@ -26,11 +26,12 @@ def value(status, name: str, **labels: str) -> float | None:
 def test_phases_and_reasons_are_those_of_the_snapshot():
     assert get_args(Phase) == metrics.PHASES
     assert metrics.DEAD_LETTERS.labels["reason"] == tuple(r.value for r in Reason)
+    assert metrics.SETTINGS.labels["outcome"] == get_args(SettingsOutcome)
 
 
 def test_every_counter_has_its_own_number():
     numbers: dict[str, Any] = {
-        f.name: n for n, f in enumerate(dataclasses.fields(Counters), 1000) if f.name != "dead_letters"
+        f.name: n for n, f in enumerate(dataclasses.fields(Counters), 1000) if f.type == "int"
     }
     shown = {
         v
@@ -53,6 +54,16 @@ def test_values():
     assert value(status, "tapeflow_invariant_violations", invariant="committed_beyond_stored") == 0
     phases = {p: value(status, "tapeflow_phase", phase=p) for p in metrics.PHASES}
     assert phases == dict.fromkeys(metrics.PHASES, 0.0) | {"waiting_for_database": 1.0}
+
+
+def test_the_settings_in_force():
+    counters = Counters()
+    counters.settings |= {"adopted": 7, "refused": 2}
+    status = worker(settings=SettingsStatus(7, "7-abcdefabcdef"), counters=counters)
+    assert value(status, "tapeflow_policy_version") == 7
+    assert value(status, "tapeflow_policy_version_info", version="7-abcdefabcdef") == 1
+    assert value(status, "tapeflow_settings_total", outcome="adopted") == 7
+    assert value(status, "tapeflow_settings_total", outcome="refused") == 2
 
 
 def test_what_is_not_known_is_absent():

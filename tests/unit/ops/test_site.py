@@ -18,12 +18,26 @@ from faust.web.drivers.aiohttp import Web
 from domain.clock import SystemClock
 from ops.access import OPEN_PATHS, Access
 from ops.assets import assets
+from ops.operations import Operations
 from ops.site import SECURITY_HEADERS, Site, prefers_json
+from schemas.errors import BrokerAway, ConfigInvalid
+from streams.control import Proposal
 from streams.status import WorkerStatus
 from tests.unit.ops.snapshots import away, worker
 
 TOKEN = "let-me-in-please"
-PAGES = {"/", "/livez", "/readyz", "/health", "/metrics", "/static/{name}"}
+PAGES = {
+    "/",
+    "/livez",
+    "/readyz",
+    "/health",
+    "/metrics",
+    "/ops/validate",
+    "/ops/config/reload",
+    "/static/{name}",
+}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+CHANGED = Proposal(("policy_bars_1m",), ("log_level",), ("web_port",), {"policy_bars_1m": ["iex"]})
 
 
 @dataclass
@@ -33,6 +47,29 @@ class Worker:
     snapshot: WorkerStatus = field(default_factory=worker)
     failure: Exception | None = None
     asked: int = 0
+    version: str = "4-abcdefabcdef"
+    wrong: str = ""
+    """What is wrong with the files."""
+    broken: str = ""
+    """Why the broker takes nothing."""
+    published: list[tuple[str, str]] = field(default_factory=list)
+    """(actor, note)."""
+    refusals: int = 0
+
+    def propose(self) -> Proposal:
+        if self.wrong:
+            raise ConfigInvalid(self.wrong)
+        return CHANGED
+
+    def refused(self) -> None:
+        self.refusals += 1
+
+    async def publish(self, proposal: Proposal, *, actor: str, note: str = "") -> str:
+        if self.broken:
+            raise BrokerAway(self.broken)
+        self.published.append((actor, note))
+        self.version = "5-012345678901"
+        return self.version
 
     def status(self) -> WorkerStatus:
         self.asked += 1
@@ -67,7 +104,8 @@ async def serve(token: str = "", addresses: tuple[str, ...] = ("127.0.0.1",)) ->
     )
     app.finalize()
     made_up = Worker()
-    Site(made_up.status, lambda: Access(addresses, token), SystemClock()).mount(app)
+    operations = Operations(lambda: made_up)
+    Site(made_up.status, lambda: Access(addresses, token), operations, SystemClock()).mount(app)
     server = cast(Web, app.web)
     server.init_server()
     runner = server._runner
@@ -214,12 +252,117 @@ async def test_metrics_in_both_formats():
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_nothing_changes_anything(method):
-    async with serve() as served:
-        for path in ("/", "/metrics", "/health"):
-            async with served.client.request(method, served.url + path) as response:
+async def test_pages_are_to_look_at(method):
+    async with serve(TOKEN) as served:
+        for path in ("/", "/metrics", "/health", "/ops/validate"):
+            async with served.client.request(method, served.url + path, headers=BEARER) as response:
                 assert response.status == 405
                 assert response.content_type == "application/problem+json"
+        response, _ = await served.get("/ops/config/reload", headers=BEARER)
+        assert response.status == 405
+        assert served.worker.published == []
+
+
+async def post(served: Served, **options: Any) -> tuple[int, dict[str, Any]]:
+    async with served.client.post(served.url + "/ops/config/reload", **options) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def test_a_reload_says_what_it_did():
+    async with serve(TOKEN) as served:
+        body = {"actor": "ann", "note": "polygon is slow"}
+        assert await post(served, headers=BEARER, json=body) == (
+            200,
+            {
+                "ok": True,
+                "policy_version": "5-012345678901",
+                "error": None,
+                "changed": ["policy_bars_1m"],
+                "pinned": ["log_level"],
+                "requires_restart": ["web_port"],
+            },
+        )
+        assert served.worker.published == [("ann", "polygon is slow")]
+        status, _ = await post(served, headers=BEARER)
+        assert status == 200
+        assert served.worker.published[1] == ("somebody at 127.0.0.1", "")
+
+
+async def test_a_reload_that_is_refused_says_why_and_changes_nothing():
+    async with serve(TOKEN) as served:
+        served.worker.wrong = "unknown provider 'foo' in POLICY_BARS_1M"
+        status, answer = await post(served, headers=BEARER)
+        assert (status, answer["ok"], answer["error"]) == (400, False, served.worker.wrong)
+        assert answer["policy_version"] == "4-abcdefabcdef"
+        assert (served.worker.published, served.worker.refusals) == ([], 1)
+        response, text = await served.get("/ops/validate")
+        assert (response.status, json.loads(text)["error"]) == (200, served.worker.wrong)
+
+
+async def test_a_reload_without_a_broker_says_so():
+    async with serve(TOKEN) as served:
+        served.worker.broken = "the broker does not take records"
+        status, answer = await post(served, headers=BEARER)
+        assert (status, answer["error"], answer["ok"]) == (503, served.worker.broken, False)
+
+
+async def test_validate_changes_nothing():
+    async with serve() as served:
+        response, text = await served.get("/ops/validate")
+        answer = json.loads(text)
+        assert (response.status, answer["ok"], answer["changed"]) == (200, True, ["policy_bars_1m"])
+        assert served.worker.published == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": b"{", "headers": {"Content-Type": "application/json"}},
+        {"data": b"\xff", "headers": {"Content-Type": "application/json"}},
+        {"data": b"note=x", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        {"data": b'{"note": "x"}', "headers": {"Content-Type": "text/plain"}},
+        {"json": ["note"]},
+        {"json": {"settings": {}}},
+        {"json": {"note": 1}},
+        {"json": {"note": "two\nlines"}},
+        {"json": {"actor": "a" * 129}},
+        {"json": {"note": "n" * 20_000}},
+    ],
+    ids=str,
+)
+async def test_what_is_no_request_is_refused(body):
+    async with serve(TOKEN) as served:
+        headers = BEARER | body.pop("headers", {})
+        status, answer = await post(served, headers=headers, **body)
+        assert (status, answer["title"]) == (400, "Bad Request")
+        assert served.worker.published == []
+
+
+@pytest.mark.parametrize(
+    ("token", "headers", "code"),
+    [
+        ("", {}, 403),
+        ("", BEARER, 403),
+        (TOKEN, {}, 401),
+        (TOKEN, {"Authorization": "Bearer wrong"}, 401),
+        (TOKEN, BEARER | {"Origin": "https://evil.example"}, 403),
+        (TOKEN, BEARER | {"Origin": "null"}, 403),
+        (TOKEN, BEARER | {"Sec-Fetch-Site": "cross-site"}, 403),
+        (TOKEN, BEARER | {"Sec-Fetch-Site": "same-site"}, 403),
+        (TOKEN, BEARER | {"Host": "evil.example"}, 421),
+    ],
+)
+async def test_who_may_not_change_anything_on_loopback_either(token, headers, code):
+    async with serve(token) as served:
+        status, answer = await post(served, headers=headers)
+        assert (status, answer["status"]) == (code, code)
+        assert served.worker.published == []
+
+
+async def test_the_page_itself_may():
+    async with serve(TOKEN) as served:
+        own = {"Origin": served.url, "Sec-Fetch-Site": "same-origin"}
+        assert (await post(served, headers=BEARER | own))[0] == 200
 
 
 async def test_head_has_no_body():

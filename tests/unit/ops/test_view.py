@@ -15,7 +15,7 @@ from tests.unit.ops.snapshots import NOW_NS, partition, past, worker
 
 def test_every_counter_is_shown():
     numbers: dict[str, Any] = {
-        f.name: n for n, f in enumerate(dataclasses.fields(Counters), 1000) if f.name != "dead_letters"
+        f.name: n for n, f in enumerate(dataclasses.fields(Counters), 1000) if f.type == "int"
     }
     shown = view(worker(counters=Counters(**numbers)), NOW_NS)["totals"]
     numbers.pop("clocks")  # a sign of life of the feed, nothing of ours

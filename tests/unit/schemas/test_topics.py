@@ -10,12 +10,20 @@ from schemas.topics import CANDLES, DAY_MS, DEAD_LETTERS, DLQ_MAX_BYTES, TOPICS,
 
 
 def test_all_are_listed_once() -> None:
-    assert {spec.name for spec in TOPICS} == {"md.trades.v1", "md.candles.v1", "md.dlq.v1"}
-    assert len(TOPICS) == 3
+    assert {spec.name for spec in TOPICS} == {
+        "md.trades.v1",
+        "md.candles.v1",
+        "md.control.v1",
+        "md.dlq.v1",
+    }
+    assert len(TOPICS) == 4
 
 
 def test_outputs_have_as_many_partitions_as_their_input() -> None:
     assert CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
+    assert {spec.partitions_here(3) for spec in TOPICS if spec.ticks} == {3}
+    assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [1]
+    assert all(spec.partitions_here(0) == spec.partitions for spec in TOPICS)
 
 
 @pytest.mark.parametrize("spec", TOPICS, ids=lambda spec: spec.name)
@@ -27,12 +35,13 @@ class TestEach:
         # else the verdict on the future would not be the same when a record is folded again
         assert spec.config["message.timestamp.type"] == "LogAppendTime"
 
-    def test_nothing_is_compacted(self, spec: TopicSpec) -> None:
-        assert spec.config["cleanup.policy"] == "delete"
+    def test_what_is_compacted_has_no_retention(self, spec: TopicSpec) -> None:
+        assert (spec.config["cleanup.policy"] == "compact") == (spec.name == "md.control.v1")
+        assert ("retention.ms" in spec.config) != spec.compact
 
     def test_settings_are_text(self, spec: TopicSpec) -> None:
         assert all(isinstance(value, str) for value in spec.config.values())
-        assert int(spec.config["retention.ms"]) == spec.retention_ms
+        assert int(spec.config.get("retention.ms", 0)) == spec.retention_ms
         assert int(spec.config["max.message.bytes"]) == spec.max_message_bytes
 
     def test_is_described(self, spec: TopicSpec) -> None:

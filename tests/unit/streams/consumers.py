@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from streams import chunks
 from streams.chunked_app import ChunkedApp
-from streams.settings import Settings
+from streams.setting_sources import Reading, detached
+from streams.settings import InForce
 from streams.tenure import Tenure
 from streams.transport import ChunkConsumer
 
@@ -53,7 +54,7 @@ class TickApp(ChunkedApp):
     def __init__(self) -> None:
         super().__init__(
             "unit",
-            settings=Settings(_env_file=None, chunk_max_records=4),
+            in_force=InForce(Reading(detached({"chunk_max_records": 4}), {})),
             broker="chunked://127.0.0.1:1",
             topic_disable_leader=True,
         )

@@ -13,6 +13,9 @@ from streams.settings import Settings, read_settings
 
 #: name, a value that is refused
 REFUSED = [
+    ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "a:1,,b:2"),
+    ("GROUP_INSTANCE_ID", "pod 1"),
     ("KAFKA_GROUP", "no spaces"),
     ("KAFKA_GROUP", "x" * 65),
     ("TOPIC_PREFIX", "täglich."),
@@ -23,12 +26,20 @@ REFUSED = [
     ("REBALANCE_TIMEOUT_S", "2"),
     ("COMMIT_INTERVAL_S", "0"),
     ("DATABASE_BUDGET_S", "0"),
+    ("DATABASE_BUDGET_S", "nan"),
+    ("DATABASE_BUDGET_S", "601"),
     ("BROKER_BUDGET_S", "-5"),
+    ("BROKER_BUDGET_S", "inf"),
     ("STUCK_AFTER_S", "0"),
     ("STOP_GRACE_S", "601"),
     ("PROFILE", "fastest"),
     ("CHUNK_MAX_RECORDS", "0"),
+    ("STUCK_AFTER_S", "3601"),
     ("FLUSH_RECORDS", "0"),
+    ("FLUSH_RECORDS", "1e3"),
+    ("POLICY_BARS_1M", '["polygon"'),
+    ("POLICY_BARS_1D", "[1, 2]"),
+    ("BREAKER_DEMOTE_THRESHOLD", "half"),
     ("FLUSH_MS", "10001"),
     ("QUEUE_CHUNKS", "0"),
     ("SNAPSHOT_S", "61"),
@@ -58,14 +69,13 @@ def test_the_defaults_are_valid():
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED, ids=[f"{n}={v[:12]}" for n, v in REFUSED])
-def test_a_bad_value_is_told_by_its_field_and_not_shown(monkeypatch, name, value):
+def test_a_bad_value_is_told_by_its_field_and_shown(monkeypatch, name, value):
     monkeypatch.setenv(name, f"{value}")
     with pytest.raises(ConfigInvalid) as refused:
         read_settings()
     text = str(refused.value)
-    assert f"{name}: " in text
-    if len(value) > 3:  # a short number may also be a bound that the message names
-        assert value not in text.replace(name, "")
+    assert text.startswith(f"{name}: ")
+    assert text.endswith(f"(given: {value!r})")
     assert refused.value.exit_code == 3
     assert refused.value.__cause__ is None
 
@@ -94,7 +104,7 @@ def test_loopback_needs_no_token(monkeypatch, host):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org", "localhost.example.org"])
 def test_beyond_loopback_needs_a_token(monkeypatch, host):
     monkeypatch.setenv("WEB_HOST", host)
-    with pytest.raises(ConfigInvalid, match="WEB_HOST beyond loopback needs OPS_TOKEN"):
+    with pytest.raises(ConfigInvalid, match=rf"WEB_HOST beyond loopback \({host}\) needs OPS_TOKEN"):
         read_settings()
     monkeypatch.setenv("OPS_TOKEN", "a-secret-of-some-length")
     assert read_settings().web_host == host
@@ -160,3 +170,54 @@ def test_a_profile_sets_what_a_fetch_waits_for(monkeypatch):
     assert read_settings().fetch_max_wait_ms == 25
     monkeypatch.setenv("PROFILE", "low-latency")
     assert read_settings().fetch_max_wait_ms == 10
+
+
+@pytest.mark.parametrize("servers", ["a:1", "a.example:9092,[::1]:9093", "10.0.0.1:9092,10.0.0.2:9092"])
+def test_addresses_of_brokers(monkeypatch, servers):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    assert read_settings().kafka_bootstrap_servers == servers
+
+
+def test_a_list_may_be_json(monkeypatch):
+    monkeypatch.setenv("POLICY_BARS_1M", '["iex", "alpaca"]')
+    assert read_settings().policy_bars_1m == ("iex", "alpaca")
+
+
+def test_an_unknown_key_in_a_file_is_told_with_what_was_meant(tmp_path):
+    (tmp_path / "tapeflow.toml").write_text(
+        'polcy_bars_1m = ["iex"]\nWEB_PORT = 8001\n[kafka]\ngroup = "x"\n'
+    )
+    (tmp_path / ".env").write_text("BREAKER_DEMOTE=0.2\n")
+    with pytest.raises(ConfigInvalid) as refused:
+        read_settings()
+    text = str(refused.value)
+    assert "unknown key 'polcy_bars_1m' in tapeflow.toml (did you mean 'policy_bars_1m'?)" in text
+    assert "unknown key 'WEB_PORT' in tapeflow.toml (did you mean 'web_port'?)" in text
+    assert "unknown key 'kafka' in tapeflow.toml" in text
+    assert "unknown key 'breaker_demote' in .env" in text
+
+
+def test_what_compose_reads_may_be_in_the_env_file(tmp_path):
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=x\nCOMPOSE_PROFILES=observe\nKAFKA_PORT=1\n")
+    assert read_settings().web_port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("tapeflow.toml", b"web_port = = 1", "tapeflow.toml is not TOML: "),
+        ("tapeflow.toml", b"\xff", "tapeflow.toml cannot be read: "),
+        (".env", b"WEB_PORT=\xff\n", ".env cannot be read: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigInvalid) as refused:
+        read_settings()
+    assert str(refused.value).startswith(said)
+
+
+def test_a_database_url_that_is_none_is_told_without_its_password(monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgres:/u:hunter2@h/db")
+    with pytest.raises(ConfigInvalid, match=r"^DATABASE_URL: not a connection string of PostgreSQL$"):
+        read_settings()
