@@ -74,6 +74,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part | None:
     diverted += [Diverted(decoded.records[i], _expired(settings.horizon_s), "fold") for i in folded.expired]
     market.counters.records_in += len(records)
     market.counters.clocks += len(decoded.clocks)
+    market.counters.discontinuities += len(decoded.discontinuities)
     part = Part(
         tenure, tenure.folded, len(records), folded.bars, diverted, event=chunk.event, late=folded.late
     )

@@ -36,6 +36,7 @@ def _counters(status: WorkerStatus) -> Iterator[Sample]:
         "refolded": c.refolded,
         "late": c.late,
         "clock": c.clocks,
+        "discontinuity": c.discontinuities,
     }
     for outcome, n in outcomes.items():
         yield Sample(metrics.RECORDS, n, (outcome,))

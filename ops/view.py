@@ -109,6 +109,7 @@ def _totals(status: WorkerStatus) -> dict[str, int]:
         "stored": c.stored,
         "dead_lettered": c.dead_lettered,
         "late": c.late,
+        "discontinuities": c.discontinuities,
         "refolded": c.refolded,
         "candles_final": c.candles_final,
         "candles_revised": c.candles_revised,

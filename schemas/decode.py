@@ -18,8 +18,11 @@ import msgspec
 from pydantic import ValidationError
 
 from schemas.base import NAME, OPTIONAL_NAME, SYMBOL
+from schemas.correction import TradeCancel, TradeCorrection
+from schemas.discontinuity import Discontinuity
 from schemas.errors import Poison, Reason
 from schemas.trade import CONDITIONS, TAPE, TRADE_ID, VENUE, ClockTick, Trade, TradeTick
+from schemas.verdict import poison_of
 
 #: an event this far beyond the broker's receive time would drag the watermark and close every bar
 FUTURE_NS = 60_000_000_000
@@ -59,6 +62,7 @@ class Decoded(Generic[R]):
 
     trades: list[Trade]
     records: Sequence[R]
+    discontinuities: list[Discontinuity] = field(default_factory=list)
     clocks: list[tuple[int, ClockTick]] = field(default_factory=list)
     """(how many of ``trades`` precede it, the clock record)."""
     rejects: list[tuple[R, Poison]] = field(default_factory=list)
@@ -81,10 +85,12 @@ def decode_chunk(records: Sequence[R]) -> Decoded[R]:
                 append(verdict)
                 continue
             other.append(record)
-            if isinstance(verdict, ClockTick) and (poison := _from_the_future(verdict, record)):
+            if not isinstance(verdict, Poison) and (poison := _from_the_future(verdict, record)):
                 verdict = poison
             if isinstance(verdict, ClockTick):
                 decoded.clocks.append((len(trades), verdict))
+            elif isinstance(verdict, Discontinuity):
+                decoded.discontinuities.append(verdict)
             else:
                 decoded.rejects.append((record, verdict))
     if other:
@@ -95,18 +101,36 @@ def decode_chunk(records: Sequence[R]) -> Decoded[R]:
     return decoded
 
 
-def examine(value: bytes | None) -> Trade | ClockTick | Poison:
-    """Return what the contract says of one value: the slow, exact way."""
+def examine(value: bytes | None) -> Trade | ClockTick | Discontinuity | Poison:
+    """Return what the contract says of one value: the slow, exact way.
+
+    Corrections and cancels are good records that candles do not take yet: they are kept as dead letters
+    of a reason of their own, to be replayed when they do.
+    """
     if not value:
         return Poison(Reason.EMPTY, "value: a tombstone" if value is None else "value: no bytes")
     if len(value) > MAX_EXAMINED_BYTES:
         return Poison(Reason.TOO_LARGE, f"value: {len(value)} bytes, examined up to {MAX_EXAMINED_BYTES}")
     try:
-        if _is_clock(value):
-            return ClockTick.model_validate_json(value)
-        return Trade(**dict(TradeTick.model_validate_json(value)))
+        if (model := _BESIDE_TRADES.get(_kind_of(value))) is None:
+            return Trade(**dict(TradeTick.model_validate_json(value)))
+        other = model.model_validate_json(value)
     except ValidationError as exc:
-        return _poison(exc)
+        return poison_of(exc)
+    if isinstance(other, TradeCancel | TradeCorrection):
+        return Poison(Reason.CORRECTION, f"type: a {other.type} of trade {other.orig_id or 'without an id'}")
+    return other
+
+
+#: what `type` says -> what it is; a trade has no `type`
+_BESIDE_TRADES: Mapping[
+    object, type[ClockTick] | type[Discontinuity] | type[TradeCancel] | type[TradeCorrection]
+] = {
+    "clock": ClockTick,
+    "discontinuity": Discontinuity,
+    "cancel": TradeCancel,
+    "correction": TradeCorrection,
+}
 
 
 class _Kind(msgspec.Struct):
@@ -116,20 +140,12 @@ class _Kind(msgspec.Struct):
 _kind = msgspec.json.Decoder(_Kind).decode
 
 
-def _is_clock(value: bytes) -> bool:
+def _kind_of(value: bytes) -> str | None:
     try:
-        return _kind(value).type == "clock"
+        kind = _kind(value).type
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False  # pydantic says why: its own limit of depth is lower
-
-
-def _poison(exc: ValidationError) -> Poison:
-    errors = exc.errors(include_url=False, include_context=False, include_input=False)
-    first = errors[0]
-    where = ".".join(str(part)[:64] for part in first["loc"]) or "value"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    reason = Reason.DESERIALIZE if first["type"] == "json_invalid" else Reason.SCHEMA
-    return Poison(reason, f"{where}: {first['msg']}{more}")
+        return None  # pydantic says why: its own limit of depth is lower
+    return kind if isinstance(kind, str) else None
 
 
 @lru_cache(maxsize=65_536)
@@ -164,7 +180,7 @@ def _malformed(record: Record) -> Poison:
     return verdict
 
 
-def _from_the_future(tick: Trade | ClockTick, record: Record) -> Poison | None:
+def _from_the_future(tick: Trade | ClockTick | Discontinuity, record: Record) -> Poison | None:
     ahead = tick.ts_event - record.timestamp * 1_000_000
     if ahead <= FUTURE_NS:
         return None

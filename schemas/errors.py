@@ -52,6 +52,8 @@ class Reason(enum.StrEnum):
     """``ts_event`` lies too far beyond the time at which the broker received the record."""
     EXPIRED = "expired"
     """So late that its bar is already beyond the horizon of revisions."""
+    CORRECTION = "correction"
+    """A correction or cancel of a trade: good, and kept here because candles do not take it yet."""
     SINK_DATA = "sink_data"
     """The database refused the value (SQLSTATE class 22)."""
     SINK_CONSTRAINT = "sink_constraint"

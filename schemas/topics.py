@@ -12,6 +12,10 @@ from pydantic import BaseModel
 
 from schemas.candle import Candle
 from schemas.control import ControlMessage
+from schemas.correction import TradeCancel, TradeCorrection
+from schemas.discontinuity import Discontinuity
+from schemas.jobs import BackfillJob, BarsFetchJob, QuotesFetchJob
+from schemas.quote import QuoteTick
 from schemas.trade import ClockTick, TradeTick
 
 HOUR_MS = 3_600_000
@@ -63,13 +67,30 @@ class TopicSpec:
         }
 
 
+JOBS = TopicSpec(
+    "md.jobs.v1",
+    "job_id",
+    (BarsFetchJob, QuotesFetchJob, BackfillJob),
+    6,
+    7 * DAY_MS,
+    "What to fetch: bars, quotes, a hole to fill; told apart by `job_type`.",
+    ticks=False,
+)
 TRADES = TopicSpec(
     "md.trades.v1",
     "symbol",
-    (TradeTick, ClockTick),
+    (TradeTick, ClockTick, Discontinuity, TradeCancel, TradeCorrection),
     12,
     2 * DAY_MS,
-    "Trades of live feeds, and their clocks.",
+    "Trades of live feeds, what takes them back, their clocks, and where records may be missing.",
+)
+QUOTES_RAW = TopicSpec(
+    "md.quotes.raw.v1",
+    "symbol",
+    (QuoteTick, ClockTick, Discontinuity),
+    12,
+    DAY_MS,
+    "Quotes of live feeds as they came, their clocks, and where records may be missing.",
 )
 CANDLES = TopicSpec(
     "md.candles.v1",
@@ -101,4 +122,4 @@ CONTROL = TopicSpec(
 )
 
 #: Outputs and dead letters keep the partition of their input: those of ticks all have equally many.
-TOPICS = (TRADES, CANDLES, CONTROL, DEAD_LETTERS)
+TOPICS = (JOBS, TRADES, QUOTES_RAW, CANDLES, CONTROL, DEAD_LETTERS)

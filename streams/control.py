@@ -19,6 +19,7 @@ from typing_extensions import override
 from schemas.control import ControlMessage, policy_version
 from schemas.errors import BrokerAway, ConfigInvalid, DatabaseAway, Poison, Reason
 from schemas.topics import CONTROL, DEAD_LETTERS
+from schemas.verdict import poison_of
 from sinks import settings_versions
 from sinks.settings_versions import Adopted
 from streams import setting_sources
@@ -261,9 +262,7 @@ def _decode(record: ConsumerRecord) -> ControlMessage:
     try:
         message = ControlMessage.model_validate_json(record.value)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "value"
-        raise Poison(Reason.SCHEMA, f"{where}: {first['msg']}") from None
+        raise poison_of(exc) from None
     if digest(message.document) != message.digest:
         raise Poison(Reason.SCHEMA, "digest: not that of the document")
     return message

@@ -72,6 +72,8 @@ class Counters:
     dead_lettered: int = 0
     late: int = 0
     clocks: int = 0
+    discontinuities: int = 0
+    """Notes of feeds that records may be missing."""
     candles_final: int = 0
     candles_revised: int = 0
     candles_provisional: int = 0

@@ -60,8 +60,8 @@ RECORDS = Spec(
     "counter",
     "Records by what became of them. `in` are folded for the first time, `refolded` again after a takeover,"
     " `stored` are committed to the database, `late` revised a closed candle, `clock` only move"
-    " the watermark.",
-    {"outcome": ("in", "stored", "dead_lettered", "refolded", "late", "clock")},
+    " the watermark, `discontinuity` say that a feed may have missed some.",
+    {"outcome": ("in", "stored", "dead_lettered", "refolded", "late", "clock", "discontinuity")},
 )
 DEAD_LETTERS = Spec(
     "tapeflow_dead_letters_total",

@@ -179,6 +179,8 @@ def work_out(records: Iterable[Input], lateness_ns: int = LATENESS, horizon_ns: 
         if isinstance(said, str):
             _die(truth, record, said)
             continue
+        if said.get("type") == "discontinuity":  # says nothing of what time it is
+            continue
         at = said["ts_event"]
         now = newest[record.partition]
         if at > now:
@@ -232,6 +234,8 @@ def read(value: bytes | None, timestamp: int | None) -> dict[str, Any] | str:
         reason = "deserialize"
     if said is None or not _conforms(said):
         return "too_large" if len(value) > EXAMINED_BYTES else reason
+    if said.get("type") in ("cancel", "correction"):
+        return "correction"
     received = time.time_ns() if timestamp is None else timestamp * 1_000_000  # noqa: TID251 - a bound
     return "future" if said["ts_event"] > received + AHEAD else said
 
@@ -297,14 +301,36 @@ _TRADE = _SOURCE | {
     "ts_recv": lambda v: v is None or _whole(TIMES)(v),
 }
 _CLOCK = _SOURCE | {"type": lambda v: v == "clock"}
+_AMENDMENT = {name: _TRADE[name] for name in ("symbol", "venue", "tape", "ts_recv")} | {
+    **_SOURCE,
+    "type": lambda v: True,
+    "orig_id": _TRADE["trade_id"],
+    "orig_price": _TRADE["price"],
+    "orig_size": _TRADE["size"],
+}
+_AMENDMENT_NEEDS = {"type", "symbol", "ts_event", "provider", "orig_price", "orig_size"}
+_NEW = ("trade_id", "price", "size", "conditions")
+#: kind of a record -> rules of its fields, and which it needs; None: a trade
+_KINDS: dict[object, tuple[dict[str, Callable[[object], bool]], set[str]]] = {
+    "clock": (_CLOCK, {"type", "ts_event", "provider"}),
+    "cancel": (_AMENDMENT, _AMENDMENT_NEEDS),
+    "correction": (
+        _AMENDMENT | {name: _TRADE[name] for name in _NEW},
+        _AMENDMENT_NEEDS | {"price", "size"},
+    ),
+    "discontinuity": (
+        _CLOCK | {"type": lambda v: True, "ts_from": _SOURCE["ts_event"], "reason": _word("[ -~]{1,200}")},
+        {"type", "ts_event", "ts_from", "provider", "reason"},
+    ),
+}
 _TRADE_NEEDS = {"symbol", "ts_event", "price", "size", "provider"}
-_CLOCK_NEEDS = {"type", "ts_event", "provider"}
 
 
 def _conforms(said: object) -> bool:
     if not isinstance(said, dict):
         return False
-    rules, needs = (_CLOCK, _CLOCK_NEEDS) if said.get("type") == "clock" else (_TRADE, _TRADE_NEEDS)
+    kind = said.get("type")
+    rules, needs = _KINDS.get(kind if isinstance(kind, str) else None, (_TRADE, _TRADE_NEEDS))
     try:
         for name in needs:
             said[name]

@@ -84,6 +84,20 @@ def without(field: str) -> bytes:
     return json.dumps({name: value for name, value in _TICK.items() if name != field}).encode()
 
 
+def an_amendment(**changes: object) -> bytes:
+    """Return a good cancel as JSON with some fields changed."""
+    amendment = {
+        "type": "cancel",
+        "symbol": "AAPL",
+        "ts_event": TS,
+        "provider": "alpaca",
+        "orig_id": "52983525029461",
+        "orig_price": 187.25,
+        "orig_size": 100,
+    }
+    return json.dumps(amendment | changes).encode()
+
+
 def a_clock(**changes: object) -> bytes:
     """Return a good clock record as JSON with some fields changed."""
     return json.dumps(_CLOCK | changes, separators=(",", ":")).encode()
@@ -157,6 +171,10 @@ def _other_shapes() -> Iterator[Specimen]:
     yield poison("clock_with_a_price", a_clock(price=187.25))
     yield poison("clock_at_a_text", a_clock(ts_event=str(TS)))
     yield poison("clock_of_another_type", a_clock(type="Clock"))
+    yield poison("cancel_without_a_price", an_amendment(orig_price=None))
+    yield poison("cancel_with_a_new_price", an_amendment(price=1))
+    yield poison("correction_without_a_new_price", an_amendment(type="correction"))
+    yield poison("discontinuity_without_its_begin", a_clock(type="discontinuity", reason="mute"))
 
 
 def _numbers() -> Iterator[Specimen]:
@@ -218,6 +236,10 @@ def _times() -> Iterator[Specimen]:
     far = 4_000_000_000_000_000_000  # 2096
     yield Specimen("ts_event_year_2096", a_tick(ts_event=far), Reason.FUTURE)
     yield Specimen("clock_year_2096", a_clock(ts_event=far), Reason.FUTURE)
+    # good records; candles do not take them yet
+    yield Specimen("cancel", an_amendment(), Reason.CORRECTION)
+    corrected = an_amendment(type="correction", price=187.2, size=90, conditions="@")
+    yield Specimen("correction", corrected, Reason.CORRECTION)
 
 
 def _strings() -> Iterator[Specimen]:

@@ -147,7 +147,7 @@ async def _ask(url: str, token: str, words: dict[str, str], *, dry_run: bool) ->
             async with request as response:
                 answer = await response.json(content_type=None)
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
-        raise DependencyAway(f"no worker answers at {url}: {exc or type(exc).__name__}") from exc
+        raise DependencyAway(f"no worker answers at {url}: {str(exc) or type(exc).__name__}") from exc
     if not isinstance(answer, dict) or "ok" not in answer:
         detail = answer.get("detail") if isinstance(answer, dict) else None
         raise CommandError(f"the worker at {url} refused ({response.status}): {detail or 'no reason given'}")

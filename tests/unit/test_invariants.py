@@ -84,7 +84,8 @@ def truth(records: list[Input]) -> Truth:
     truth = work_out(records)
     assert len({v.provider for _, v in truth.versions.values()}) > 1
     assert any(v.revision for _, v in truth.versions.values())
-    assert {"expired", "schema", "deserialize", "empty", "future", "too_large"} == set(truth.dead.values())
+    reasons = {"expired", "schema", "deserialize", "empty", "future", "too_large", "correction"}
+    assert set(truth.dead.values()) == reasons
     assert not truth.open_trades
     return truth
 

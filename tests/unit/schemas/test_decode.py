@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.decode import FUTURE_NS, MAX_EXAMINED_BYTES, decode_chunk, examine
+from schemas.discontinuity import Discontinuity
 from schemas.errors import Poison, Reason
 from schemas.trade import ClockTick, Trade
 from tests.poison import TS, a_clock, a_tick
@@ -172,3 +174,57 @@ class TestExamine:
     def test_of_doubled_names_the_last_counts(self) -> None:
         assert isinstance(examine(b'{"type":1,' + a_clock()[1:]), ClockTick)
         assert isinstance(examine(a_clock()[:-1] + b',"type":1}'), Poison)
+
+
+class TestBesideTrades:
+    """Records of the trades' topic that are neither trade nor clock."""
+
+    GAP: ClassVar[dict[str, Any]] = {
+        "type": "discontinuity",
+        "ts_event": TS,
+        "ts_from": TS - 5_000_000_000,
+        "provider": "alpaca",
+        "reason": "connection lost",
+    }
+    CANCEL: ClassVar[dict[str, Any]] = {
+        "type": "cancel",
+        "symbol": "AAPL",
+        "ts_event": TS,
+        "provider": "alpaca",
+        "orig_id": "96921",
+        "orig_price": 126.55,
+        "orig_size": 100.0,
+    }
+
+    def test_a_discontinuity_is_noted_and_moves_nothing(self) -> None:
+        values = [a_tick(), json.dumps(self.GAP).encode(), a_tick()]
+        decoded = decode_chunk([Record(value, TS_MS, at) for at, value in enumerate(values)])
+        assert decoded.discontinuities == [Discontinuity(**self.GAP)]
+        assert [record.offset for record in decoded.records] == [0, 2]
+        assert (len(decoded.trades), decoded.clocks, decoded.rejects) == (2, [], [])
+
+    @pytest.mark.parametrize("field", ["ts_from", "provider", "reason"])
+    def test_a_discontinuity_is_whole_or_poison(self, field: str) -> None:
+        verdict = examine(json.dumps({k: v for k, v in self.GAP.items() if k != field}).encode())
+        assert isinstance(verdict, Poison)
+        assert verdict.detail == f"{field}: Field required"
+
+    def test_a_discontinuity_may_not_lie_in_the_future(self) -> None:
+        ahead = json.dumps(self.GAP | {"ts_event": TS + 2 * FUTURE_NS}).encode()
+        decoded = decode_chunk([Record(ahead, TS_MS)])
+        assert [poison.reason for _, poison in decoded.rejects] == [Reason.FUTURE]
+
+    @pytest.mark.parametrize(
+        "amendment",
+        [CANCEL, CANCEL | {"type": "correction", "price": 126.5, "size": 100.0, "trade_id": "96930"}],
+        ids=lambda a: str(a["type"]),
+    )
+    def test_an_amendment_is_kept_as_a_dead_letter_of_its_own_reason(self, amendment: dict[str, Any]) -> None:
+        verdict = examine(json.dumps(amendment).encode())
+        assert isinstance(verdict, Poison)
+        assert verdict.reason is Reason.CORRECTION
+        assert verdict.detail == f"type: a {amendment['type']} of trade 96921"
+        broken = examine(json.dumps(amendment | {"orig_price": -1}).encode())
+        assert isinstance(broken, Poison)
+        assert broken.reason is Reason.SCHEMA
+        assert broken.detail.startswith("orig_price: ")

@@ -99,6 +99,7 @@ def test_reasons_are_a_closed_set_of_label_values() -> None:
         "too_large",
         "future",
         "expired",
+        "correction",
         "sink_data",
         "sink_constraint",
     }

@@ -6,23 +6,25 @@ import re
 
 import pytest
 
-from schemas.topics import CANDLES, DAY_MS, DEAD_LETTERS, DLQ_MAX_BYTES, TOPICS, TRADES, TopicSpec
+from schemas.topics import CANDLES, DAY_MS, DEAD_LETTERS, DLQ_MAX_BYTES, QUOTES_RAW, TOPICS, TRADES, TopicSpec
 
 
 def test_all_are_listed_once() -> None:
     assert {spec.name for spec in TOPICS} == {
+        "md.jobs.v1",
         "md.trades.v1",
+        "md.quotes.raw.v1",
         "md.candles.v1",
         "md.control.v1",
         "md.dlq.v1",
     }
-    assert len(TOPICS) == 4
+    assert len(TOPICS) == 6
 
 
 def test_outputs_have_as_many_partitions_as_their_input() -> None:
-    assert CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
+    assert QUOTES_RAW.partitions == CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
     assert {spec.partitions_here(3) for spec in TOPICS if spec.ticks} == {3}
-    assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [1]
+    assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [6, 1]
     assert all(spec.partitions_here(0) == spec.partitions for spec in TOPICS)
 
 

@@ -30,6 +30,7 @@ def hot(value: bytes) -> Trade | ClockTick | Poison:
     """Return what the hot path makes of a value."""
     decoded = decode_chunk([Record(value, LATE_MS)])
     clocks, poison = [c for _, c in decoded.clocks], [p for _, p in decoded.rejects]
+    assert not decoded.discontinuities, "nothing here makes any"
     verdicts: list[Trade | ClockTick | Poison] = [*decoded.trades, *clocks, *poison]
     (verdict,) = verdicts
     return verdict
