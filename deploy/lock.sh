@@ -9,3 +9,4 @@ compile() {
 compile runtime
 compile sandbox --extra sandbox
 compile dev --extra sandbox --extra dev
+compile conformance --extra conformance
