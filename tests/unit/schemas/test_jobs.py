@@ -99,14 +99,25 @@ class TestLimits:
             window = TimeWindow(start=start, end=start.replace(year=year + 10))
             assert not said(fixture_backfill_job(), interval="1m", window=window)
 
-    def test_bars_of_a_job(self) -> None:
-        month = a_window(timedelta(days=31))
-        assert not said(FIXTURES[0], symbols=symbols(1_000), window=month)
-        longest = timedelta(minutes=MAX_BARS_PER_JOB // 1_000)
-        assert not said(FIXTURES[0], symbols=symbols(1_000), window=a_window(longest))
-        assert said(FIXTURES[0], symbols=symbols(1_000), window=a_window(longest + TICK)) == [
-            "window: 50001 bars of 1m, 1000 symbols, at most 50000000 together: send several jobs"
+    def test_bars_of_a_month(self) -> None:
+        assert not said(FIXTURES[0], symbols=symbols(1_000), window=a_window(timedelta(days=31)))
+
+    @pytest.mark.parametrize("interval", INTERVALS)
+    def test_bars_of_a_job(self, interval: str) -> None:
+        longest = timedelta(minutes=MINUTES[interval]) * (MAX_BARS_PER_JOB // 1_000)
+        first, last = datetime(1990, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)
+        if longest > last - first:
+            assert not said(
+                FIXTURES[0], symbols=symbols(1_000), interval=interval, window={"start": first, "end": last}
+            )
+            return
+        window = {"start": first, "end": first + longest}
+        assert not said(FIXTURES[0], symbols=symbols(1_000), interval=interval, window=window)
+        window["end"] += TICK
+        assert said(FIXTURES[0], symbols=symbols(1_000), interval=interval, window=window) == [
+            f"window: 50001 bars of {interval}, 1000 symbols, at most 50000000 together: send several jobs"
         ]
+        assert not said(FIXTURES[0], symbols=symbols(999), interval=interval, window=window)
 
     def test_quotes_of_a_symbol(self) -> None:
         assert not said(FIXTURES[1], window=a_window(timedelta(days=31)))
