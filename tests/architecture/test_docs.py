@@ -12,6 +12,8 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 DOCUMENTS = documents()
 #: made from a migrated database: tests/migrations/test_reference.py
 ELSEWHERE = {"tables.md"}
+#: written when a release is made and then never again: tests/unit/schemas/test_compatibility.py
+FROZEN = "released/"
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -23,4 +25,4 @@ def test_a_document_is_current(name: str) -> None:
 
 def test_nothing_lies_there_that_no_code_makes() -> None:
     there = {path.relative_to(REFERENCE).as_posix() for path in REFERENCE.rglob("*") if path.is_file()}
-    assert there == DOCUMENTS.keys() | ELSEWHERE
+    assert {name for name in there if not name.startswith(FROZEN)} == DOCUMENTS.keys() | ELSEWHERE

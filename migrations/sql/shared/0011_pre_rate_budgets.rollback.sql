@@ -1,0 +1,3 @@
+drop table rate_blocks;
+
+drop table rate_leases;
