@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from providers.capability import Access
+
 Feed = Literal["sip", "iex"]
 
 
@@ -31,6 +33,12 @@ class AlpacaConfig(BaseModel):
     """Of one batch: more is a vendor that goes in circles."""
     free_sip_lag_s: int = Field(default=16 * 60, ge=0)
     """The free plan has the consolidated tape except for its last quarter of an hour."""
+
+    @property
+    def access(self) -> Access:
+        """By which the capability matrix knows it."""
+        backend = "alpaca_iex" if self.provider == "iex" else self.feed
+        return Access(self.provider, backend, self.plan)
 
     @model_validator(mode="after")
     def _iex_is_iex(self) -> Self:

@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from providers.alpaca.errors import refusal
 from providers.answers import Answer
 from providers.base import BarRow, QuoteRow
 from providers.lots import side
 from providers.rfc3339 import to_ns
 from providers.sessions import session_of
 from providers.symbols import ALPACA
-from providers.alpaca.errors import refusal
 from schemas.errors import Malformed
 
 Row = TypeVar("Row")

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from providers.capability import Access
+
 DAY_S = 86_400
 
 
@@ -27,3 +29,8 @@ class PolygonConfig(BaseModel):
     page_size: int = Field(default=50_000, ge=1, le=50_000)
     max_pages: int = Field(default=1_000, ge=1)
     """Of one window: more is a vendor that goes in circles."""
+
+    @property
+    def access(self) -> Access:
+        """By which the capability matrix knows it."""
+        return Access("polygon", "massive", self.plan)
