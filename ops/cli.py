@@ -22,6 +22,8 @@ COMMANDS = {
     "topics": "ops.commands.topics:topics",
     "offsets": "ops.commands.offsets:offsets",
     "config": "ops.commands.config:config",
+    "emulator": "ops.commands.emulator:emulator",
+    "fetch": "ops.commands.fetch:fetch",
     "produce": "ops.commands.produce:produce",
     "schema": "ops.commands.schema:schema",
 }

@@ -88,7 +88,7 @@ class MarketApp(ChunkedApp):
                 settings.log_level,
                 settings.log_format,
                 self.worker_id,
-                [settings.database_url.get_secret_value(), settings.ops_token.get_secret_value()],
+                settings.secrets(),
                 terminal=sys.stderr.isatty(),
             ),
         )

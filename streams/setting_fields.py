@@ -29,6 +29,7 @@ from domain.dlq_limit import DlqLimit
 from domain.policy import breaker_faults, policy_faults, positive_faults
 from schemas.base import NAME
 from schemas.topics import TopicSpec
+from streams.provider_fields import ProviderFields
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Words by commas or as a JSON list."""
@@ -40,7 +41,7 @@ def live(default: Any, **constraints: Any) -> Any:
     return Field(default=default, json_schema_extra={"live": True}, **constraints)
 
 
-class Settings(BaseSettings):
+class Settings(ProviderFields):
     """Everything that can be set; each name is also an environment variable, in capitals."""
 
     model_config = SettingsConfigDict(
@@ -190,6 +191,11 @@ class Settings(BaseSettings):
             file_secret_settings,
             TomlConfigSettingsSource(settings_cls),
         )
+
+    def secrets(self) -> list[str]:
+        """Return every secret that is set, so that it can be masked wherever it might show."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [v.get_secret_value() for v in values if isinstance(v, SecretStr) and v.get_secret_value()]
 
     @cached_property
     def patience(self) -> Patience:
