@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from migrations.files import migration_files, TIMESCALE, MigrationFile, migration_files
+from migrations.files import TIMESCALE, MigrationFile, migration_files
 from migrations.ledger import BOOKKEEPING
 from migrations.runner import migrate_down, migrate_up
 from tests.migrations.catalogue import schema_of
