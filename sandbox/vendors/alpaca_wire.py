@@ -89,7 +89,7 @@ def token(symbol: str, frame: str, ts_ns: int, rest: str = "", *, descending: bo
         descending: tokens of that order count down.
     """
     seconds, nanos = divmod(ts_ns, SECOND_NS)
-    at = str(ts_ns) if descending else f"{rfc3339(seconds * SECOND_NS)[:-1]}.{nanos:09}Z"
+    at = str(END_NS - ts_ns) if descending else f"{rfc3339(seconds * SECOND_NS)[:-1]}.{nanos:09}Z"
     return pack("|".join(part for part in (symbol, frame, at, rest) if part))
 
 

@@ -114,6 +114,7 @@ async def test_sizes_were_lots_before_the_change() -> None:
         up = await pages(client, "/v3/quotes/IBM", timestamp="2025-10-31", limit=50_000, order="asc")
     expected = MARKET.quotes("IBM", date(2025, 10, 31))
     assert column(up, "bid_size") == [lots(quote.bid_size, quote.ts_ns) for quote in expected]
+    assert column(up, "ask_size") == [lots(quote.ask_size, quote.ts_ns) for quote in expected]
     assert max(column(up, "bid_size")) < 12
 
 
