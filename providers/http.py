@@ -207,6 +207,8 @@ class Http:
                 connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # aiohttp would send a request again by itself when a kept connection is reset, past the gate
+            self._open._retry_connection = False  # noqa: SLF001 - there is no other way
         return self._open
 
 
