@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -102,7 +102,7 @@ class AlpacaClient(Provider):
             self._source(RULE),
             request.adjustment,
             covered,
-            _missing(request.symbols, got),
+            _missing(request.symbols, rows),
             sum(one.requests for one in got),
         )
 
@@ -124,7 +124,7 @@ class AlpacaClient(Provider):
             rows,
             self._source(""),
             covered,
-            _missing(request.symbols, got),
+            _missing(request.symbols, rows),
             sum(one.requests for one in got),
         )
 
@@ -215,16 +215,12 @@ class AlpacaClient(Provider):
         return Source(self.name, self._config.feed, coverage, rule, self._delayed)
 
 
-def _found(symbols: Sequence[str], got: Sequence[_Got[Row]]) -> Mapping[str, list[Row]]:
+def _rows(symbols: Sequence[str], got: Sequence[_Got[Row]]) -> list[Row]:
     """Return the rows of the symbols that were asked for: others are nobody's business here."""
     merged = {symbol: rows for one in got for symbol, rows in one.rows.items()}
-    return {symbol: merged[symbol] for symbol in symbols if merged.get(symbol)}
+    return [row for symbol in symbols for row in merged.get(symbol, ())]
 
 
-def _rows(symbols: Sequence[str], got: Sequence[_Got[Row]]) -> list[Row]:
-    return [row for rows in _found(symbols, got).values() for row in rows]
-
-
-def _missing(symbols: Sequence[str], got: Sequence[_Got[Row]]) -> tuple[str, ...]:
-    found = _found(symbols, got)
+def _missing(symbols: Sequence[str], rows: Sequence[BarRow] | Sequence[QuoteRow]) -> tuple[str, ...]:
+    found = {row.symbol for row in rows}
     return tuple(symbol for symbol in symbols if symbol not in found)

@@ -28,7 +28,7 @@ from providers.polygon.config import PolygonConfig
 from providers.polygon.errors import PROVIDER, refusal
 from providers.polygon.parse import MS_NS, Page, parse_bars, parse_closes, parse_last_quote, parse_quotes
 from providers.rows import check_bars, check_quotes, in_regular_hours, in_window
-from providers.sessions import DAY_NS, date_of, midnight_ns
+from providers.sessions import DAY_NS, date_of, midnight_ns, session_of
 from providers.symbols import POLYGON
 from providers.windows import each, parts, plain
 from schemas.errors import BadRequest, Malformed, NotFound, ProviderError, RateLimited
@@ -175,8 +175,10 @@ class PolygonClient(Provider):
             spelled = segment(POLYGON.vendor(symbol))
             for start, end in parts(request.start_ns, request.end_ns, days * DAY_NS):
                 # milliseconds at or after each end; the vendor's own end is inclusive
-                span = f"{_ms(start)}/{_ms(end) - 1}"
-                path = f"/v2/aggs/ticker/{spelled}/range/{_SPANS[request.interval]}/{span}"
+                first, last = _ms(start), _ms(end) - 1
+                if first > last:  # no bar starts within a millisecond
+                    continue
+                path = f"/v2/aggs/ticker/{spelled}/range/{_SPANS[request.interval]}/{first}/{last}"
                 part = _Got[BarRow](symbol, [])
                 try:
                     await self._pages(path, params, parse, part)
@@ -248,7 +250,10 @@ class PolygonClient(Provider):
         return self._http.clean(error)
 
     def _covered(self, start_ns: int, end_ns: int, *, delayed: bool) -> tuple[int, int]:
-        until = self._clock.now_ns() - (DELAY_NS if delayed else 0)
+        now = self._clock.now_ns()
+        until = now - (DELAY_NS if delayed else 0)
+        if self._config.plan == "free":  # it has nothing of the present day
+            until = min(until, midnight_ns(session_of(now)))
         return start_ns, max(start_ns, min(end_ns, until))
 
 

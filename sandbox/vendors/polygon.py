@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -136,11 +137,13 @@ class Polygon(Vendor):
         minutes = self._rows(
             ticker, 1, rows[0].ts_ns, rows[-1].ts_ns + step * MINUTE_NS, EVER, adjusted=False
         )
+        starts = [minute.ts_ns for minute in minutes]
         ordered = rows[::-1] if descending else rows
         count = 0
         page: list[Row] = []
         for row in ordered:
-            inside = sum(1 for m in minutes if row.ts_ns <= m.ts_ns < row.ts_ns + step * MINUTE_NS)
+            end = row.ts_ns + step * MINUTE_NS
+            inside = bisect_left(starts, end) - bisect_left(starts, row.ts_ns)
             if page and count + inside > limit:
                 break
             page.append(row)

@@ -133,8 +133,13 @@ class Tiingo(Vendor):
         now, views, market = self.shown_ns(account), self.world.views, self.world.market
         started = [s for s in market.sessions if s.pre_ns <= now]
         session = started[-1]
-        days = views.bars("tiingo", "", symbol, "1d", midnight_ns(started[-2].day), now, "split", now)
-        previous = next((row.close for row in days if row.day == started[-2].day), None)
+        before = started[-2:-1]
+        days = [
+            row
+            for s in before
+            for row in views.bars("tiingo", "", symbol, "1d", midnight_ns(s.day), now, "split", now)
+        ]
+        previous = next((row.close for row in days if row.day == before[0].day), None)
         minutes = views.bars("tiingo", "", symbol, "1m", session.pre_ns, now, "raw", now, extended=False)
         trade, quote = views.last_trade("iex", symbol, now), views.last_quote("iex", symbol, now)
         entitled = account.plan == "paid" and now < session.post_ns

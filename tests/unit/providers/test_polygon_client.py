@@ -221,7 +221,7 @@ async def test_adjustments_that_polygon_does_not_have():
 
 async def test_delayed_answers_say_so_and_what_they_cover():
     now = ms(NOW)
-    async with client(lambda _: page(status="DELAYED")) as (_, one, _gate):
+    async with client(lambda _: page(status="DELAYED"), plan="delayed") as (_, one, _gate):
         result = await one.bars(request(now - 3_600_000, now))
         assert result.source.delayed
         assert result.covered_ns == ((now - 3_600_000) * MS, (now - 900_000) * MS)
@@ -263,3 +263,17 @@ async def test_quotes_of_a_window_and_the_latest():
         (row,) = latest.rows
         assert (row.bid, row.bid_size, row.ask, row.ask_size, row.seq) == (None, None, 10.1, 5.0, 9)
         assert latest.covered_ns is None
+
+
+async def test_the_free_plan_ends_with_yesterday():
+    now = ms(NOW)
+    midnight = ms(datetime(2026, 5, 31, 4, tzinfo=UTC))  # 00:00 New York; it is 20:00 there
+    async with client(lambda _: page(), plan="free") as (_, one, _gate):
+        result = await one.bars(request(midnight - 60_000, now))
+        assert result.covered_ns == ((midnight - 60_000) * MS, midnight * MS)
+
+
+async def test_no_bar_starts_within_a_millisecond():
+    async with client(lambda _: page()) as (server, one, _):
+        result = await one.bars(BarsRequest(("AAPL",), "1m", OPEN * MS + 7, OPEN * MS + 8))
+        assert (result.rows, result.requests, server.asked) == ([], 0, [])
