@@ -1,11 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
+CLIENTS := .venv-clients
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := schemas domain telemetry migrations providers sinks streams sandbox agents ops tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test unit check fix docs bench lock clean
+.PHONY: help install demo up down test unit conformance check fix docs bench lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,6 +25,11 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@deploy/install.sh $(BIN)/python requirements/dev.lock
 	@touch $@ $(VENV)/.sandbox
 
+$(CLIENTS)/.done: requirements/conformance.lock pyproject.toml | $(BIN)/python
+	@$(PYTHON) -m venv $(CLIENTS)
+	@deploy/install.sh $(CLIENTS)/bin/python requirements/conformance.lock
+	@touch $@
+
 install: $(VENV)/.dev ## Set up the environment for development
 
 demo: $(VENV)/.sandbox ## See it run: a market, a broker, a database, a worker, on this machine (DEMO_SECONDS=30 ends it)
@@ -35,8 +41,12 @@ up: $(VENV)/.sandbox ## Start a broker and a database to work with
 down: ## Stop what `make up` started
 	@$(BIN)/tapeflow down
 
-test: $(VENV)/.dev ## Run all tests, on a real Kafka and TimescaleDB
+test: $(VENV)/.dev conformance ## Run all tests, on a real Kafka and TimescaleDB
 	@$(BIN)/python -m pytest
+
+conformance: $(CLIENTS)/.done ## Hold the vendors' own clients against the emulator
+	@# warnings are the clients' own: deprecated parts, sockets left to the collector
+	@$(CLIENTS)/bin/python -m pytest -q -W ignore --confcutdir=tests/conformance tests/conformance $(WRITE)
 
 unit: $(VENV)/.dev ## Run the tests that need no network
 	@$(BIN)/python -m pytest -q tests/unit tests/architecture
@@ -58,9 +68,10 @@ docs: $(VENV)/.dev ## Write the reference that is made from code
 
 bench: $(VENV)/.dev ## Measure the worker against a bare loop and stock Faust, in one run
 	@$(BIN)/python -m benchmarks.run
+	@$(BIN)/python -m benchmarks.parse
 
 lock: $(VENV)/.dev ## Compile requirements/*.lock anew (needs uv)
 	@deploy/lock.sh
 
 clean: ## Remove the environment and caches; data of `make up` stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Timescale = LocalTimescale | GivenPostgres | TimescaleInDocker
 
 
+#: in an environment of its own, with the vendors' clients: `make conformance`
+collect_ignore = ["conformance"]
+
+
 def pytest_configure() -> None:
     """End on SIGTERM as on Ctrl-C, so that servers are stopped and their folders deleted.
 
