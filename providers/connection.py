@@ -17,6 +17,8 @@ from providers.answers import kind_of, retry_after
 from providers.dialogue import Dialogue, Frame, Item, Refused
 from schemas.errors import Malformed, ProviderAway, ProviderError, RateLimited
 
+MASK = "**********"
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -129,8 +131,10 @@ class Connection:
         for n, item in enumerate(heard.items):
             if isinstance(item, Refused) and item.fatal:
                 # what stands before it still counts
-                self._refusal = item.error
+                self._refusal = self._clean(item.error)
                 return heard.items[:n]
+            if isinstance(item, Refused):
+                self._clean(item.error)
         await self._send(heard.replies)
         if waited and dialogue.live:
             await self._ask(barrier=True)
@@ -182,7 +186,14 @@ class Connection:
                 return Malformed(f"message: more than {most} bytes", provider=provider, status=int(data.code))
             return self._away("broken frame", int(data.code))
         reason = f": {str(said)[:200]}" if kind is WSMsgType.CLOSE and said else ""
-        return self._away(f"closed{reason}", self._socket.close_code)
+        return self._clean(self._away(f"closed{reason}", self._socket.close_code))
+
+    def _clean(self, error: ProviderError) -> ProviderError:
+        """Mask the key, should the vendor have repeated it."""
+        for secret in self._dialogue.secrets():
+            if value := secret.get_secret_value():
+                error.args = tuple(str(arg).replace(value, MASK) for arg in error.args)
+        return error
 
     def _away(self, why: str, status: int | None = None) -> ProviderAway:
         return ProviderAway(why, provider=self._dialogue.provider_name, status=status)

@@ -126,6 +126,10 @@ class Dialogue(ABC):
     def url(self) -> SecretStr:
         """Return where the vendor listens; secret, as with some vendors the key is in it."""
 
+    @abstractmethod
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Return what must not be read in an error, should the vendor repeat it."""
+
     def opening(self) -> list[Frame]:
         """Return what we say first, before the vendor says anything."""
         return []

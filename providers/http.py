@@ -91,7 +91,7 @@ class Http:
         self._max_body_bytes = max_body_bytes
         self._open: aiohttp.ClientSession | None = None
         words = [words[-1] for v in (*self._headers.values(), *self._query.values()) if (words := v.split())]
-        self._secrets = sorted({s for word in words for s in (word, quote(word, safe=""))}, key=len)[::-1]
+        self._secrets = sorted({s for word in words for s in _spellings(word)}, key=len)[::-1]
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Answer:
         """Ask for a path below the base.
@@ -210,6 +210,11 @@ class Http:
             # aiohttp would send a request again by itself when a kept connection is reset, past the gate
             self._open._retry_connection = False  # noqa: SLF001 - there is no other way
         return self._open
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """Return how a key looks as it is, quoted whole, and as it is sent in a query."""
+    return secret, quote(secret, safe=""), URL("http://_").with_query(k=secret).raw_query_string[2:]
 
 
 def _final(outcome: Answer | ProviderAway) -> bool:

@@ -154,10 +154,17 @@ class AlpacaClient(Provider):
 
     async def _pages(self, path: str, params: Params, parse: Callable[[bytes], Page[Row]]) -> _Got[Row]:
         got, seen = _Got[Row](), set[str]()
+        first: Row | None = None
         while True:
             answer = self._checked(await self._http.get(path, params))
             got.requests += answer.requests
             page = self._parsed(parse, answer.body)
+            begin = next((rows[0] for rows in page.rows.values() if rows), None)
+            if begin is not None and begin == first:
+                raise self._http.clean(
+                    Malformed("next_page_token: the same rows again", provider=self.name, raw=answer.body)
+                )
+            first = begin
             # a symbol may begin on one page and go on over the next ones
             for symbol, rows in page.rows.items():
                 got.rows.setdefault(symbol, []).extend(rows)

@@ -237,6 +237,10 @@ class AlpacaDialogue(Dialogue):
         return SecretStr(f"{self._config.ws_url.rstrip('/')}/{self.feed}")
 
     @override
+    def secrets(self) -> tuple[SecretStr, ...]:
+        return (self._config.key_id, self._config.secret)
+
+    @override
     def hear(self, frame: Frame, at_ns: int) -> Heard:
         heard = Heard()
         try:

@@ -171,6 +171,7 @@ class FinnhubClient(Provider):
         size = self._config.page_size
         params: Params = {"date": date_of(day).isoformat(), "limit": size}
         rows: list[QuoteRow] = []
+        first: QuoteRow | None = None
         requests = 0
         for page_number in range(self._config.max_pages):
             page, tries = await self._ask(
@@ -179,6 +180,9 @@ class FinnhubClient(Provider):
                 {**params, "skip": page_number * size},
                 lambda body: parse_nbbo(body, symbol),
             )
+            if page.rows and page.rows[0] == first:
+                raise Malformed("skip: the same rows again", provider=PROVIDER)
+            first = page.rows[0] if page.rows else None
             rows += page.rows
             requests += tries
             if page.count < size:

@@ -96,6 +96,10 @@ class FinnhubDialogue(Dialogue):
         return [encoded({"type": "subscribe", "symbol": s}) for s in self.spelled.values()]
 
     @override
+    def secrets(self) -> tuple[SecretStr, ...]:
+        return (self._config.key,)
+
+    @override
     def hear(self, frame: Frame, at_ns: int) -> Heard:
         try:
             said = _decode(frame)

@@ -162,9 +162,30 @@ class TiingoClient(Provider):
     ) -> tuple[list[BarRow], int]:
         """Return the bars of a few sessions, and make sure that the first of them was not cut off.
 
-        How many an answer can hold is not documented. If the first session has no bar, it is asked for
-        again by itself: on a holiday in vain. A cut within the first session would not be seen.
+        How many an answer can hold is not documented. If the first sessions have no bar, they are asked for
+        again by themselves: on a holiday in vain. If that shows that the answer was cut off, each session is
+        asked for alone. A cut within the first session would not be seen.
         """
+        rows, requests = await self._answer_of(symbol, request, days)
+        begun = session_of(rows[0].ts_event) if rows else days[0]
+        before = [day for day in days if day < begun]
+        if before:
+            earlier, tries = await self._answer_of(symbol, request, before)
+            requests += tries
+            if earlier:  # the session where it begins is not whole either, nor may the earlier ones be
+                rows = [row for row in rows if session_of(row.ts_event) > begun]
+                alone = [begun, *reversed(before)] if len(before) > 1 else [begun]
+                for day in alone:
+                    whole, tries = await self._answer_of(symbol, request, [day])
+                    requests += tries
+                    rows = whole + rows
+                rows = rows if len(before) > 1 else earlier + rows
+        return rows, requests
+
+    async def _answer_of(
+        self, symbol: str, request: BarsRequest, days: Sequence[int]
+    ) -> tuple[list[BarRow], int]:
+        """Return what one answer has of a few sessions."""
         path = f"/iex/{segment(TIINGO.vendor(symbol))}/prices"
         params: Params = {
             **_dates(days[0], days[-1]),
@@ -177,17 +198,7 @@ class TiingoClient(Provider):
         rows, requests = await self._ask(path, params, lambda body: parse_intraday(body, symbol))
         if len(rows) >= self._config.max_points:
             raise Malformed(f"{len(rows)} bars: as many as an answer can hold", provider=PROVIDER)
-        rows = _inside(rows, days[0], days[-1])
-        begun = session_of(rows[0].ts_event) if rows else days[0]
-        before = [day for day in days if day < begun]
-        if before:
-            earlier, tries = await self._minutes_of(symbol, request, before)
-            requests += tries
-            if earlier:  # it was cut off, and the session where it begins is not whole either
-                whole, tries = await self._minutes_of(symbol, request, [begun])
-                requests += tries
-                rows = earlier + whole + [row for row in rows if session_of(row.ts_event) > begun]
-        return rows, requests
+        return _inside(rows, days[0], days[-1]), requests
 
     async def _ask(self, path: str, params: Params, parse: Callable[[bytes], Parsed]) -> tuple[Parsed, int]:
         """Return what an answer means and how many requests it took."""

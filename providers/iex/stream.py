@@ -139,6 +139,10 @@ class TiingoDialogue(Dialogue):
         ]
 
     @override
+    def secrets(self) -> tuple[SecretStr, ...]:
+        return (self._config.key,)
+
+    @override
     def hear(self, frame: Frame, at_ns: int) -> Heard:
         raw = frame.encode() if isinstance(frame, str) else frame
         try:

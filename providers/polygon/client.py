@@ -215,11 +215,17 @@ class PolygonClient(Provider):
     ) -> None:
         """Add all pages to what was got; of an error, its requests too."""
         seen: set[str] = set()
+        first: Row | None = None
         answer = await self._http.get(path, params)
         while True:
             got.requests += answer.requests
             body = self._checked(answer).body
             page = self._parsed(parse, body)
+            if page.rows and page.rows[0] == first:
+                raise self._http.clean(
+                    Malformed("next_url: the same rows again", provider=PROVIDER, raw=body)
+                )
+            first = page.rows[0] if page.rows else None
             got.rows += page.rows
             got.delayed |= page.delayed
             if not page.next_url:

@@ -145,6 +145,10 @@ class PolygonDialogue(Dialogue):
         return SecretStr(self._config.ws_url)
 
     @override
+    def secrets(self) -> tuple[SecretStr, ...]:
+        return (self._config.key,)
+
+    @override
     def hear(self, frame: Frame, at_ns: int) -> Heard:
         heard = Heard()
         try:

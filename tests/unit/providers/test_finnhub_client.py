@@ -218,12 +218,21 @@ async def test_quotes_of_the_past_page_by_page_and_day_by_day():
 
 
 async def test_pages_that_never_end():
-    page: dict[str, Any] = {"s": "AAPL", "skip": 0, "count": 1, "total": 9, "t": [ns(at(1, 9, 15)) // 10**6]}
+    page: dict[str, Any] = {"s": "AAPL", "skip": 0, "count": 1, "total": 9}
     page |= {"b": [1.0], "bv": [1], "bx": ["Q"], "a": [2.0], "av": [1], "ax": ["Q"], "c": [["R"]]}
-    async with client(lambda asked: Said(page), page_size=1, max_pages=5) as (server, finnhub, _):
+    opened = ns(at(1, 9, 15)) // 10**6
+
+    def next_page(asked: Asked) -> Said:
+        return Said(page | {"t": [opened + int(asked.query["skip"])]})
+
+    async with client(next_page, page_size=1, max_pages=5) as (server, finnhub, _):
         with pytest.raises(Malformed, match="5 pages"):
             await finnhub.quotes(QuotesRequest(("AAPL",), ns(at(1, 9, 14)), ns(at(1, 9, 16))))
         assert len(server.asked) == 5
+    async with client(lambda _: Said(page | {"t": [opened]}), page_size=1) as (server, finnhub, _):
+        with pytest.raises(Malformed, match="the same rows again"):
+            await finnhub.quotes(QuotesRequest(("AAPL",), ns(at(1, 9, 14)), ns(at(1, 9, 16))))
+        assert len(server.asked) == 2
 
 
 async def test_last_trade_and_its_zeros():
