@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import cast
 
-from schemas.provider import PROVIDERS, SERVES, Kind, ProviderName
+from schemas.provider import PROVIDERS, SERVES, Kind
 
 
 def policy_faults(key: str, providers: Sequence[str], kind: Kind) -> Iterator[str]:
@@ -23,7 +22,7 @@ def policy_faults(key: str, providers: Sequence[str], kind: Kind) -> Iterator[st
     for name in providers:
         if name not in PROVIDERS:
             yield f"unknown provider {name!r} in {key} (known: {', '.join(PROVIDERS)})"
-        elif cast(ProviderName, name) not in SERVES[kind]:
+        elif name not in SERVES[kind]:
             yield f"provider {name!r} in {key} does not serve {kind}"
         elif name in seen:
             yield f"duplicate provider {name!r} in {key}"

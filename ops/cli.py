@@ -22,6 +22,7 @@ COMMANDS = {
     "topics": "ops.commands.topics:topics",
     "offsets": "ops.commands.offsets:offsets",
     "config": "ops.commands.config:config",
+    "feed": "ops.commands.feed:feed",
     "emulator": "ops.commands.emulator:emulator",
     "fetch": "ops.commands.fetch:fetch",
     "produce": "ops.commands.produce:produce",

@@ -62,7 +62,7 @@ def check_bars(rows: Sequence[BarRow], request: BarsRequest, provider: str) -> N
             and low <= row.close <= high
             and 0.0 <= row.volume <= MAX_SIZE
             and ((vwap := row.vwap) is None or 0.0 < vwap <= MAX_PRICE)
-            and ((count := row.trade_count) is None or count >= 0)
+            and ((count := row.trade_count) is None or 0 <= count <= MAX_SIZE)
             and (not daily or (row.session == session_of(ts) and midnight_ns(row.session) == ts))
         ):
             raise Malformed(f"{symbol} row {i}: {_why(row, previous, request)}", provider=provider)
@@ -76,7 +76,7 @@ def _why(row: BarRow, previous: int, request: BarsRequest) -> str:
             return f"{name}: {price} is no price"
     if not 0.0 <= row.volume <= MAX_SIZE:
         return f"volume: {row.volume}"
-    if row.trade_count is not None and row.trade_count < 0:
+    if row.trade_count is not None and not 0 <= row.trade_count <= MAX_SIZE:
         return f"trade_count: {row.trade_count}"
     if row.low > min(row.open, row.close):
         return f"low: {row.low} is above open {row.open} or close {row.close}"

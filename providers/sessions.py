@@ -15,6 +15,9 @@ OPEN: Final = time(9, 30)
 CLOSE: Final = time(16)
 
 _EPOCH: Final = date(1970, 1, 1)
+#: what a calendar can tell, with a day to spare for the zone
+_FIRST: Final = (date.min - _EPOCH).days + 1
+_LAST: Final = (date.max - _EPOCH).days - 1
 
 
 def day_of(session: date) -> int:
@@ -37,6 +40,9 @@ def midnight_ns(day: int) -> int:
 
 @lru_cache(maxsize=32_768)
 def _at(day: int, local: time) -> int:
+    if not _FIRST <= day <= _LAST:
+        # a vendor's time in the wrong unit: `providers.rows` refuses it, and can name the row
+        return day * DAY_NS
     # midnight, opening and close are never among the hours that a change of the clocks skips or repeats
     return int(datetime.combine(date_of(day), local, NEW_YORK).timestamp()) * SECOND_NS
 

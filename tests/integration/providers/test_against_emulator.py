@@ -153,7 +153,7 @@ async def test_regular_hours_only(
 async def test_parts_that_meet_within_a_session(
     client: Provider, subject: Subject, truth: Truth, interval: Interval, adjustment: Adjustment
 ) -> None:
-    # parts of 9 days meet within the session of the 18th and within a bar, those of 12 at midnight of the 28th
+    # parts of 9 days meet in the middle of the 18th and of a bar, those of 12 at the midnight of the 28th
     start = midnight_ns(date(2025, 11, 4)) if interval == "1d" else at(LOTS_DAY, 12, 17, ns=30 * SECOND_NS)
     window = start, MONTH[1]
     wanted = truth.bars(FEW, interval, window, adjustment)

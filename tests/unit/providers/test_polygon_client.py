@@ -157,6 +157,14 @@ async def test_days_are_dates_of_new_york_across_the_clocks():
         assert server.asked[0].query["adjusted"] == "true"
 
 
+@pytest.mark.parametrize("scale", [1 / 1000, 1000, 1_000_000, 10**15])
+async def test_days_in_another_unit_are_malformed(scale: float):
+    day = ms(datetime(2026, 3, 6, 5, tzinfo=UTC))
+    async with client(lambda _: page(bar(int(day * scale)))) as (_, one, _):
+        with pytest.raises(Malformed, match="AAPL row 0: ts_event: "):
+            await one.bars(request(day, day + 86_400_000, "1d"))
+
+
 async def test_one_of_two_symbols_is_unknown():
     def answer(asked: Asked) -> Said:
         if "/NOBODY/" in asked.path:

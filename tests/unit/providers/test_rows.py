@@ -51,6 +51,7 @@ def test_good_rows_pass():
         ({"volume": -1.0}, "volume: -1.0"),
         ({"volume": math.nan}, "volume: nan"),
         ({"trade_count": -1}, "trade_count: -1"),
+        ({"trade_count": 2**63}, "trade_count: 9223372036854775808"),
         ({"ts_event": START + MINUTE + 1}, "does not start a bar of 1m"),
         ({"ts_event": START + 10 * MINUTE}, "is outside"),
         ({"ts_event": START - MINUTE}, "is outside"),

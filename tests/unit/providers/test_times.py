@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from providers.lots import SHARES_SINCE_NS, side
@@ -68,6 +68,14 @@ def test_a_session_begins_at_midnight_and_ends_at_the_next(day: date):
     for ns in (begin, begin + 1, end - 1):
         assert date_of(session_of(ns)) == day
     assert date_of(session_of(begin - 1)) == day - timedelta(days=1)
+
+
+@given(st.integers(-(10**30), 10**30))
+@example((date.min - date(1970, 1, 1)).days * 86_400_000_000_000)
+@example((date.max - date(1970, 1, 1)).days * 86_400_000_000_000)
+def test_a_moment_beyond_any_calendar_is_left_to_the_checks_of_rows(ns: int):
+    day = session_of(ns)
+    assert midnight_ns(day) <= ns < midnight_ns(day + 1)
 
 
 def test_sizes_are_round_lots_until_the_third_of_november_2025():
