@@ -212,7 +212,7 @@ async def connected(dialogue: Dialogue, clock: Clock, pace: Pace | None = None) 
     session = aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=pace.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
-
+        middlewares=(_without_redirects,),
     )
     async with session:
         socket = await _handshake(session, dialogue, clock, pace)
