@@ -7,6 +7,7 @@ import json
 from domain.clock import SystemClock
 from schemas.trade import Trade
 from tests.acceptance.conftest import RigFactory
+from tests.acceptance.rig import wait_until
 
 
 def test_a_worker_without_partitions_is_ready_and_takes_over(make_rig: RigFactory) -> None:
@@ -18,8 +19,14 @@ def test_a_worker_without_partitions_is_ready_and_takes_over(make_rig: RigFactor
     rig.wait_holding("w1", 1)
     rig.start("w2")
     rig.wait_ready("w1", "w2")
-    standby = next(name for name in ("w1", "w2") if not rig.status(name)["partitions"])
-    active = "w2" if standby == "w1" else "w1"
+
+    def dealt() -> dict[int, str] | None:
+        """Who holds so many partitions, once the group has settled: one of them all, the other none."""
+        held = {len(rig.status(name)["partitions"]): name for name in ("w1", "w2") if rig.ready(name)}
+        return held if held.keys() == {0, 1} else None
+
+    holders = wait_until(dealt, 60, "one works and the other stands by")
+    standby, active = holders[0], holders[1]
     probe = json.loads(rig.get(standby, "/readyz")[1])
     assert (probe["status"], probe["partitions"]) == ("ok", 0)
     assert "stands by" in probe["detail"]
