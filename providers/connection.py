@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,6 @@ class Connection:
         self._pace = pace
         self._asked: dict[bytes, int] = {}
         self._pings = 0
-        self._barrier = b""
-        """The ping whose answer ends the subscribing."""
         self._subscribed = False
         self._refusal: ProviderError | None = None
         self._deadline = clock.monotonic() + pace.login_s
@@ -95,7 +93,8 @@ class Connection:
         if kind is WSMsgType.PONG:
             return self._answered(bytes(message.data))
         if kind is WSMsgType.PING:
-            await self._socket.pong(message.data)
+            with self._ending():
+                await self._socket.pong(message.data)
             return ()
         raise self._ended(message.type, message.data, message.extra)
 
@@ -111,17 +110,17 @@ class Connection:
         """Say what is said first."""
         await self._send(self._dialogue.opening())
         if self._dialogue.live:
-            await self._ask(barrier=True)
+            await self._ask()
 
     async def ask_for_ever(self) -> None:
-        """Send pings."""
+        """Send pings, none before everything is confirmed: the first answer says that it is in force."""
         while True:
             await asyncio.sleep(self._pace.ping_s)
             if self._socket.closed or not self._dialogue.live:
                 continue
             try:
                 await self._ask()
-            except ConnectionError:
+            except ProviderAway:
                 return  # who receives is told
 
     async def _heard(self, frame: Frame) -> Sequence[Event]:
@@ -137,27 +136,29 @@ class Connection:
                 self._clean(item.error)
         await self._send(heard.replies)
         if waited and dialogue.live:
-            await self._ask(barrier=True)
+            await self._ask()
         return heard.items
 
     async def _send(self, frames: Sequence[Frame]) -> None:
-        try:
+        with self._ending():
             for frame in frames:
                 if isinstance(frame, bytes):
                     await self._socket.send_bytes(frame)
                 else:
                     await self._socket.send_str(frame)
-        except (ConnectionError, aiohttp.ClientError) as exc:
-            raise self._away(type(exc).__name__) from None
 
-    async def _ask(self, *, barrier: bool = False) -> None:
+    async def _ask(self) -> None:
         self._pings += 1
         payload = self._pings.to_bytes(8, "big")
         self._asked[payload] = self._clock.now_ns()
-        if barrier:
-            self._barrier = payload
-        try:
+        with self._ending():
             await self._socket.ping(payload)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """Say of a connection that ends while we send that it has ended."""
+        try:
+            yield
         except (ConnectionError, aiohttp.ClientError) as exc:
             raise self._away(type(exc).__name__) from None
 
@@ -168,10 +169,10 @@ class Connection:
         # an answer answers what was asked before it too
         for older in [p for p in self._asked if p < payload]:
             del self._asked[older]
-        if not self._subscribed and self._barrier and payload >= self._barrier:
+        if not self._subscribed:
             self._subscribed = True
             return (Subscribed(self._clock.now_ns()),)
-        return (Answered(asked_ns),) if self._subscribed else ()
+        return (Answered(asked_ns),)
 
     @property
     def subscribed(self) -> bool:
@@ -217,13 +218,15 @@ async def connected(dialogue: Dialogue, clock: Clock, pace: Pace | None = None) 
     async with session:
         socket = await _handshake(session, dialogue, clock, pace)
         connection = Connection(socket, dialogue, clock, pace)
-        asking = asyncio.create_task(connection.ask_for_ever())
         try:
             await connection.open()
-            yield connection
+            asking = asyncio.create_task(connection.ask_for_ever())
+            try:
+                yield connection
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
             await socket.close()
 
 

@@ -26,11 +26,11 @@ def test_diff_apply_diff(tapeflow, settings, topic_prefix):
     before = tapeflow("topics", "diff", settings=settings)
     assert before.returncode == 6
     assert [line.partition(":")[0] for line in before.stdout.splitlines()] == names
-    assert before.stderr.startswith("tapeflow: 3 differences between the catalogue and ")
+    assert before.stderr.startswith(f"tapeflow: {len(names)} differences between the catalogue and ")
 
     applied = tapeflow("topics", "apply", settings=settings)
     assert (applied.returncode, applied.stdout.splitlines()) == (0, [f"created {name}" for name in names])
-    assert applied.stderr == "3 created, 0 there already\n"
+    assert applied.stderr == f"{len(names)} created, 0 there already\n"
 
     after = tapeflow("topics", "diff", settings=settings)
     assert (after.returncode, after.stdout) == (0, "")
@@ -51,7 +51,7 @@ def test_json_is_one_object_and_its_exit_code_the_same(tapeflow, settings, topic
     assert found["schema_version"] == 1
     assert [
         line.endswith("2 partitions, 3 expected (TOPIC_PARTITIONS)") for line in found["differences"]
-    ] == [True] * 3
+    ] == [True for spec in TOPICS if spec.ticks]
 
 
 def test_options_win_over_settings(tapeflow, settings):
@@ -81,8 +81,9 @@ def test_no_broker_is_exit_4_and_one_sentence(tapeflow, settings, command):
 def test_a_bad_setting_is_exit_3(tapeflow, settings):
     done = tapeflow("topics", "diff", settings=settings | {"TOPIC_PARTITIONS": "many"})
     assert (done.returncode, done.stdout) == (3, "")
-    assert "TOPIC_PARTITIONS" in done.stderr
-    assert "many" not in done.stderr
+    # the key and its value: it is no secret
+    assert "TOPIC_PARTITIONS: " in done.stderr
+    assert "(given: 'many')" in done.stderr
 
 
 def test_a_bad_option_is_exit_2(tapeflow, settings):

@@ -111,8 +111,9 @@ def test_a_trade_has_its_flags_as_letters_of_the_tape() -> None:
     assert items(full()) == [trade]
     (special,) = items(full(_12=1, _13=1, _14=1, _15=1))
     assert special == msgspec.structs.replace(trade, conditions="TFI8")
-    (odd,) = items(full(_12=None, _13=None, _14=1, _15=None))
-    assert odd == msgspec.structs.replace(trade, conditions="I")
+    for at, letter in (("_12", "T"), ("_13", "F"), ("_14", "I"), ("_15", "8")):
+        (one,) = items(full(**{"_12": None, "_13": None, "_14": None, "_15": None, at: 1}))
+        assert one == msgspec.structs.replace(trade, conditions=letter)
 
 
 def test_a_break_takes_a_trade_back() -> None:
