@@ -42,3 +42,11 @@ def positive_faults(key: str, value: float) -> Iterator[str]:
     """Yield what is wrong with a number that must be finite and above 0."""
     if not 0 < value < math.inf:
         yield f"invalid {key}: {value:g} is not above 0"
+
+
+def weight_faults(key: str, weights: Sequence[float]) -> Iterator[str]:
+    """Yield what is wrong with the weights of a score: four, none negative, together 1."""
+    if len(weights) != 4:
+        yield f"invalid {key}: {len(weights)} numbers, four expected: breaker, latency, errors, completeness"
+    elif not (all(0 <= w <= 1 for w in weights) and math.isclose(sum(weights), 1, abs_tol=1e-9)):
+        yield f"invalid {key}: {', '.join(f'{w:g}' for w in weights)} are not shares that add up to 1"

@@ -38,7 +38,7 @@ def settings_markdown() -> str:
         "|---|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
+        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
         shown = f"`{default}`" if default else "empty"
         reload = "yes" if name in LIVE else ""
         lines.append(f"| `{name.upper()}` | {shown} | {reload} | {field.description or ''} |")

@@ -54,6 +54,8 @@ class Reason(enum.StrEnum):
     """So late that its bar is already beyond the horizon of revisions."""
     CORRECTION = "correction"
     """A correction or cancel of a trade: good, and kept here because candles do not take it yet."""
+    UNSERVICEABLE = "unserviceable"
+    """A good job that no provider here can ever serve; the detail says who was asked and what they said."""
     SINK_DATA = "sink_data"
     """The database refused the value (SQLSTATE class 22)."""
     SINK_CONSTRAINT = "sink_constraint"

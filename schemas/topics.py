@@ -15,6 +15,8 @@ from schemas.control import ControlMessage
 from schemas.correction import TradeCancel, TradeCorrection
 from schemas.discontinuity import Discontinuity
 from schemas.jobs import BackfillJob, BarsFetchJob, QuotesFetchJob
+from schemas.outcome import ProviderOutcome
+from schemas.provider_health import ProviderHealth
 from schemas.quote import QuoteTick
 from schemas.trade import ClockTick, TradeTick
 
@@ -120,6 +122,34 @@ CONTROL = TopicSpec(
     compact=True,
     ticks=False,
 )
+PROVIDER_OUTCOMES = TopicSpec(
+    "md.provider-outcomes.v1",
+    "provider",
+    (ProviderOutcome,),
+    3,
+    DAY_MS,
+    "What became of each request to a provider; all of one provider in one partition.",
+    ticks=False,
+)
+PROVIDER_HEALTH = TopicSpec(
+    "md.provider-health.v1",
+    "provider",
+    (ProviderHealth,),
+    1,
+    0,
+    "The provider table: every worker reads all of it and routes by the last record of each provider.",
+    compact=True,
+    ticks=False,
+)
 
 #: Outputs and dead letters keep the partition of their input: those of ticks all have equally many.
-TOPICS = (JOBS, TRADES, QUOTES_RAW, CANDLES, CONTROL, DEAD_LETTERS)
+TOPICS = (
+    JOBS,
+    TRADES,
+    QUOTES_RAW,
+    CANDLES,
+    PROVIDER_OUTCOMES,
+    PROVIDER_HEALTH,
+    CONTROL,
+    DEAD_LETTERS,
+)

@@ -5,19 +5,17 @@ Those marked live can change while a worker runs: `streams.settings_in_force` sw
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -26,22 +24,15 @@ from typing_extensions import override
 
 from domain.candles import Patience
 from domain.dlq_limit import DlqLimit
-from domain.policy import breaker_faults, policy_faults, positive_faults
 from schemas.base import NAME
 from schemas.topics import TopicSpec
 from streams.provider_fields import ProviderFields
+from streams.routing_fields import Names, RoutingFields, listed, live, routing_faults
 
-Names = Annotated[tuple[str, ...], NoDecode]
-"""Words by commas or as a JSON list."""
 SERVERS = r"^[^\s,]+:\d{1,5}(,[^\s,]+:\d{1,5})*$"
 
 
-def live(default: Any, **constraints: Any) -> Any:
-    """Return a field that a reload changes; the others need a restart."""
-    return Field(default=default, json_schema_extra={"live": True}, **constraints)
-
-
-class Settings(ProviderFields):
+class Settings(ProviderFields, RoutingFields):
     """Everything that can be set; each name is also an environment variable, in capitals."""
 
     model_config = SettingsConfigDict(
@@ -133,24 +124,6 @@ class Settings(ProviderFields):
     dlq_max_ratio: float = live(0.2, gt=0, le=1, description="More poison of the last 1,000: stop.")
     dlq_max_consecutive: int = live(500, ge=1, le=10_000_000, description="So much poison in a row: stop.")
 
-    policy_bars_1m: Names = live(
-        ("polygon", "alpaca", "finnhub", "iex"),
-        description="Who is asked for bars shorter than a day, best first.",
-    )
-    policy_bars_1d: Names = live(
-        ("polygon", "alpaca", "finnhub", "iex"), description="Who is asked for daily bars, best first."
-    )
-    policy_quotes_l1: Names = live(
-        ("polygon", "alpaca", "iex", "finnhub"), description="Who is asked for quotes, best first."
-    )
-    breaker_demote_threshold: float = live(
-        0.55, description="A provider whose health falls below is passed over,"
-    )
-    breaker_promote_threshold: float = live(0.7, description="until it has risen to this again.")
-    recent_latency_cap_ms: float = live(
-        2_000.0, description="A 95th percentile of answers this slow counts as no health at all."
-    )
-
     web_host: str = Field(default="127.0.0.1", description="Beyond loopback only with OPS_TOKEN.")
     web_port: int = Field(default=8000, ge=1, le=65_535, description="Of pages, probes and metrics.")
     ops_token: SecretStr = Field(default=SecretStr(""), description="Bearer token of pages and operations.")
@@ -161,17 +134,10 @@ class Settings(ProviderFields):
         default="auto", description="auto: for people on a terminal, JSON elsewhere."
     )
 
-    @field_validator("provider_rank", "policy_bars_1m", "policy_bars_1d", "policy_quotes_l1", mode="before")
+    @field_validator("provider_rank", mode="before")
     @classmethod
-    def _listed(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            try:
-                return tuple(json.loads(value))
-            except ValueError as exc:
-                raise ValueError(f"not a JSON list: {exc}") from None
-        return tuple(word.strip() for word in value.split(",") if word.strip())
+    def _ranked(cls, value: object) -> object:
+        return listed(value)
 
     @override
     @classmethod
@@ -232,11 +198,7 @@ def validate_settings(settings: Settings) -> tuple[bool, str]:
 
 
 def _faults(s: Settings) -> Iterator[str]:
-    yield from policy_faults("POLICY_BARS_1M", s.policy_bars_1m, "bars_1m")
-    yield from policy_faults("POLICY_BARS_1D", s.policy_bars_1d, "bars_1d")
-    yield from policy_faults("POLICY_QUOTES_L1", s.policy_quotes_l1, "quotes_l1")
-    yield from breaker_faults(s.breaker_demote_threshold, s.breaker_promote_threshold)
-    yield from positive_faults("RECENT_LATENCY_CAP_MS", s.recent_latency_cap_ms)
+    yield from routing_faults(s)
     for name in s.provider_rank:
         if not re.fullmatch(NAME, name):
             yield f"PROVIDER_RANK: {name!r} is no name of a provider"
