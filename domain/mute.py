@@ -2,15 +2,17 @@
 
 Time is cut into slots of about a second, and a symbol speaks in a slot or does not: a burst of a thousand
 trades says no more about the next second than one trade. How likely silence is by chance follows from how
-often the symbol spoke, and from how many of the others speak: when the whole market is quiet, nobody is
-suspicious. Only the connection as a whole has nobody to be held against but its own past.
+often the symbol spoke, and from how many others speak since, compared with how many did while it spoke:
+when the whole market is quiet, nobody is suspicious. That comparison is with the time of its last word, as
+those who go on speaking get used to a quiet market, and who is silent does not. Only the connection as a
+whole has nobody to be held against but its own past.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +50,64 @@ class Verdict:
 class _Habit:
     """How often somebody speaks, and how odd the present silence is."""
 
-    __slots__ = ("_first", "_mean", "last_at", "last_slot", "mute", "nats", "often", "spoken")
+    __slots__ = (
+        "_before",
+        "_first",
+        "_heard",
+        "_sum",
+        "last_at",
+        "last_slot",
+        "mute",
+        "nats",
+        "often",
+        "others",
+        "spoken",
+        "surely",
+    )
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: int, before: float) -> None:
         self.spoken = 0
         self.often = 0.0
         """In which part of the slots it spoke, as of the last time."""
+        self.surely = 0.0
+        """The same, less its standard error: what has been heard for a short while may be luck."""
+        self.others = 0.0
+        """How many others spoke in a slot, as of the last time."""
         self.nats = 0.0
         self.mute = False
         self.last_at = 0.0
         self.last_slot = slot
         self._first = slot
-        self._mean = 0.0
+        self._before = before
+        """What everybody had said before its first slot."""
+        self._sum = 0.0
+        self._heard = 0
+        """From others, since it is silent."""
 
-    def speaks(self, slot: int, now: float, keep: float) -> None:
-        self._mean = self._mean * keep ** (slot - self.last_slot) + 1 - keep
+    def speaks(self, slot: int, now: float, keep: float, heard: float) -> None:
+        """Take ``heard``, what everybody has said with this slot, of which the old counts less."""
+        self._sum = self._sum * keep ** (slot - self.last_slot) + 1
         # a memory that is not full yet is judged by what it can hold
-        self.often = min(1.0, self._mean / (1 - keep ** (slot - self._first + 1)))
+        slots = slot - self._first + 1
+        held = (1 - keep**slots) / (1 - keep)
+        self.often = min(1.0, self._sum / held)
+        self.surely = self.often - sqrt(self.often * (1 - self.often) / held)
+        self.others = max(0.0, heard - self._before * keep**slots - self._sum) / held
         self.spoken += 1
         self.last_slot, self.last_at = slot, now
-        self.nats = 0.0
+        self.nats, self._heard = 0.0, 0
 
-    def is_silent(self, activity: float, surest: float) -> None:
-        self.nats -= log(1 - min(self.often * activity, surest))
+    def is_silent(self, slot: int, often: float) -> None:
+        self.nats = (self.last_slot - slot) * log(1 - often)
+
+    def activity(self, slot: int, speaking: int) -> float:
+        """Note a silent slot in which so many others spoke; return how busy they surely are since, 1 at most.
+
+        Over the whole silence: a single slot says little about how quiet the market is. Needs `others`.
+        """
+        self._heard += speaking
+        surely = self._heard - sqrt(self._heard)
+        return min(1.0, surely / (slot - self.last_slot) / self.others)
 
 
 class MuteDetector:
@@ -86,7 +123,9 @@ class MuteDetector:
         """Begin again, as on a new connection: nobody is missed before having spoken there."""
         self._slot = 0
         self._habits: dict[str, _Habit] = {}
-        self._all = _Habit(0)
+        self._heard = 0.0
+        """How many spoke in all slots; the old counts less."""
+        self._all = _Habit(0, 0.0)
         self._fresh: set[str] = set()
 
     @property
@@ -115,34 +154,34 @@ class MuteDetector:
         return Verdict(symbols=missed, back=back)
 
     def _listen(self, fresh: set[str], now: float) -> tuple[str, ...]:
+        before = self._heard
+        self._heard = before * self._keep + len(fresh)
         if fresh:
-            self._all.speaks(self._slot, now, self._keep)
+            self._all.speaks(self._slot, now, self._keep, self._heard)
         else:
-            self._all.is_silent(1.0, self._patience.surest_connection)
+            self._all.is_silent(self._slot, min(self._all.often, self._patience.surest_connection))
         back = []
         for symbol in fresh:
             habit = self._habits.get(symbol)
             if habit is None:
-                habit = self._habits[symbol] = _Habit(self._slot)
+                habit = self._habits[symbol] = _Habit(self._slot, before)
             elif habit.mute:
                 habit.mute = False
                 back.append(symbol)
-            habit.speaks(self._slot, now, self._keep)
+            habit.speaks(self._slot, now, self._keep, self._heard)
         return tuple(back)
 
     def _missed(self, fresh: set[str], now: float) -> tuple[str, ...]:
         """Let those that are silent become more suspicious, as far as the others are not silent too."""
         wanted = self._patience
-        judged = {s: h for s, h in self._habits.items() if not h.mute and h.spoken >= wanted.known}
-        expected = sum(h.often for h in judged.values())
-        speaking = sum(symbol in fresh for symbol in judged)
         missed = []
-        for symbol, habit in judged.items():
-            others = expected - habit.often
-            if symbol in fresh or others <= 0:
+        for symbol, habit in self._habits.items():
+            if symbol in fresh or habit.mute or not habit.others:
                 continue
-            habit.is_silent(min(1.0, speaking / others), wanted.surest)
-            if habit.nats >= wanted.nats and now - habit.last_at >= wanted.silence_s:
+            expected = habit.surely * habit.activity(self._slot, len(fresh))
+            habit.is_silent(self._slot, min(expected, wanted.surest))
+            known = habit.spoken >= wanted.known
+            if known and habit.nats >= wanted.nats and now - habit.last_at >= wanted.silence_s:
                 missed.append(symbol)
         return tuple(missed)
 

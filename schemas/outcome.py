@@ -24,8 +24,10 @@ Outcome = Literal[
 FAILURES: frozenset[Outcome] = frozenset({"auth", "away", "malformed"})
 NEUTRAL: frozenset[Outcome] = frozenset({"not_found", "rate_limited", "entitlement", "bad_request"})
 
-Purpose = Literal["job", "probe", "judgement"]
-"""`judgement`: no request of its own; what was served before, compared with what others say."""
+Purpose = Literal["job", "probe", "judgement", "proof"]
+"""The last two are about rows that were served before, nobody was asked. `judgement`: another provider says
+otherwise; `proof`: others who agree do, or one whose word counts alone."""
+OF_ROWS: frozenset[Purpose] = frozenset({"judgement", "proof"})
 
 
 class Asked(OutputModel):

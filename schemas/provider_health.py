@@ -20,7 +20,7 @@ class HealthSample(OutputModel):
 
     ts: Nanos
     failed: bool
-    latency_ms: float | None = Field(default=None, ge=0, description="None: a judgement has none.")
+    latency_ms: float | None = Field(default=None, ge=0, description="None: of rows that were served before.")
     incompleteness: float | None = Field(default=None, ge=0, le=1)
 
 
