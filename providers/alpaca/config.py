@@ -24,8 +24,6 @@ class AlpacaConfig(BaseModel):
     """Without the feed, which is the last segment."""
     plan: Literal["free", "paid"] = "free"
     feed: Feed = "sip"
-    rates: tuple[tuple[int, float], ...] = ((190, 60.0),)
-    """Requests allowed in so many seconds, of the key: a few fewer than the vendor counts."""
     inflight: int = Field(default=8, ge=1)
     batch_symbols: int = Field(default=50, ge=1)
     page_size: int = Field(default=10_000, ge=1, le=10_000)
@@ -33,6 +31,11 @@ class AlpacaConfig(BaseModel):
     """Of one batch: more is a vendor that goes in circles."""
     free_sip_lag_s: int = Field(default=16 * 60, ge=0)
     """The free plan has the consolidated tape except for its last quarter of an hour."""
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """Requests allowed in so many seconds, of the key: a few fewer than the vendor counts."""
+        return ((9_500, 60.0),) if self.plan == "paid" else ((190, 60.0),)
 
     @property
     def access(self) -> Access:

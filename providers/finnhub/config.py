@@ -19,8 +19,6 @@ class FinnhubConfig(BaseModel):
     ws_url: str = "wss://ws.finnhub.io"
     plan: Literal["free", "paid"] = "free"
     """The free plan has no bars and no quotes, only the last trade."""
-    rates: tuple[tuple[int, float], ...] = ((28, 1.0), (58, 60.0))
-    """Requests allowed in so many seconds, of the key: 60 a minute by the free plan, 30 a second by any."""
     key_in: Literal["query", "header"] = "query"
     """Documented is the query alone; that ``X-Finnhub-Token`` does as well is not proved."""
     inflight: int = Field(default=6, ge=1)
@@ -31,6 +29,14 @@ class FinnhubConfig(BaseModel):
     """Quotes of the past in one answer."""
     max_pages: int = Field(default=1_000, ge=1)
     """Of one day: more is a vendor that goes in circles."""
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """Requests allowed in so many seconds, of the key: 30 a second by any plan, 60 a minute by the free.
+
+        Of the paid ones the smallest is taken.
+        """
+        return (28, 1.0), (145, 60.0) if self.plan == "paid" else (58, 60.0)
 
     @property
     def access(self) -> Access:

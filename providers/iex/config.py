@@ -26,13 +26,18 @@ class TiingoConfig(BaseModel):
     """They differ in their rates alone."""
     quotes_entitled: bool = False
     """Whether the account has an agreement with IEX: without one Tiingo shows no bids and asks."""
-    rates: tuple[tuple[int, float], ...] = ((48, 3_600.0), (950, 86_400.0))
-    """Requests allowed in so many seconds, of the key: a few fewer than the vendor counts."""
     inflight: int = Field(default=2, ge=1)
     max_points: int = Field(default=2_000, ge=1_000)
     """Of bars in one answer: five regular sessions of minutes, two with extended hours."""
     batch_symbols: int = Field(default=100, ge=1, le=100)
     """Of quotes in one answer."""
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """Requests allowed in so many seconds, of the key: a few fewer than the vendor counts."""
+        if self.plan == "paid":
+            return (9_500, 3_600.0), (95_000, 86_400.0)
+        return (48, 3_600.0), (950, 86_400.0)
 
     @property
     def access(self) -> Access:

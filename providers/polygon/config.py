@@ -20,8 +20,6 @@ class PolygonConfig(BaseModel):
     base_url: str = "https://api.massive.com"
     ws_url: str = "wss://socket.massive.com/stocks"
     plan: Literal["free", "delayed", "paid"] = "free"
-    rates: tuple[tuple[int, float], ...] = ((5, 60.0),)
-    """Requests allowed in so many seconds, of the key."""
     inflight: int = Field(default=8, ge=1)
     intraday_days: int = Field(default=30, ge=1)
     """Asked for at once: with extended hours a page of `page_size` minutes holds 52 days."""
@@ -29,6 +27,11 @@ class PolygonConfig(BaseModel):
     page_size: int = Field(default=50_000, ge=1, le=50_000)
     max_pages: int = Field(default=1_000, ge=1)
     """Of one window: more is a vendor that goes in circles."""
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """Requests allowed in so many seconds, of the key; of paid plans nobody has published a limit."""
+        return ((5, 60.0),) if self.plan == "free" else ()
 
     @property
     def access(self) -> Access:
