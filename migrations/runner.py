@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
 from migrations.connection import Say, choose_option, connect
@@ -50,7 +51,12 @@ def _pending(files: list[MigrationFile], applied: dict[str, Applied]) -> list[Mi
 
 
 def migrate_up(
-    url: str, *, option: str | None = None, on_progress: Say | None = None, root: Path = SQL
+    url: str,
+    *,
+    option: str | None = None,
+    pre_only: bool = False,
+    on_progress: Say | None = None,
+    root: Path = SQL,
 ) -> list[str]:
     """Apply what is missing and return the ids that were applied, in order.
 
@@ -61,6 +67,7 @@ def migrate_up(
         url: ``postgresql://...``; a unix socket as ``postgresql://user@/db?host=%2Ffolder``.
         option: ``postgres`` or ``timescale``. None takes the one that the database was migrated with,
             else timescale if its extension is there or can be created, else postgres.
+        pre_only: Stop before the first ``post`` file: workers of the release before are still running.
         on_progress: Called with one line of text for each thing worth telling.
         root: Folder with ``shared``, ``postgres`` and ``timescale``.
 
@@ -77,6 +84,8 @@ def migrate_up(
         chosen = choose_option(ledger.conn, url, wanted=option, recorded=recorded, create=True, say=say)
         files = migration_files(chosen, root)
         todo = _pending(files, applied)
+        if pre_only:
+            todo = list(takewhile(lambda file: file.phase == "pre", todo))
         steps = read_steps(files)
         for file in todo:
             say(f"applying {file.id}")

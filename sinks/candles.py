@@ -1,16 +1,19 @@
-"""``candles_intraday``: a better source wins, then a final bar, then the higher revision."""
+"""``candles_intraday``: a better source wins, then a final bar, then the later answer or revision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
+from domain.rank import coverage_of, place
+from domain.rank import rank as rank_of_source
 from schemas.candle import Bar
 from sinks.database import Connection
 
 _COLUMNS = (
     "symbol, interval, ts, o, h, l, c, v, vwap, trade_count, "
-    "provider, feed, rule, provider_rank, revision, is_final"
+    "provider, feed, coverage, rule, provider_rank, revision, is_final"
 )
 _TYPES = [
     "text",
@@ -18,40 +21,54 @@ _TYPES = [
     "timestamptz",
     *["float8"] * 6,
     "int8",
-    "text",
-    "text",
-    "text",
+    *["text"] * 4,
     "int2",
     "int4",
     "bool",
 ]
+_KEY = "symbol, interval, ts, adjustment"
 
-PROBE = "select from candles_intraday, sink_offsets limit 0"
+#: the columns are those of the youngest migration that workers need
+PROBE = "select adjustment, coverage from candles_intraday, sink_offsets limit 0"
 STAGING = "create temp table candle_staging (like candles_intraday including defaults) on commit delete rows"
 COPY = f"copy candle_staging ({_COLUMNS}) from stdin (format binary)"
+
+#: of rows with one key the best comes first; `BETTER` says the same of what arrives and what is there
+BEST_FIRST = f"""
+    {_KEY}, provider_rank desc, provider collate "C" desc, feed collate "C" desc, rule collate "C" desc,
+    is_final desc, coalesce(as_of, '-infinity') desc, revision desc
+"""
 #: a total order, so that any order of arrival and any repetition ends with the same row
-UPSERT = f"""
-    insert into candles_intraday as t ({_COLUMNS})
-    select distinct on (symbol, interval, ts) {_COLUMNS} from candle_staging
-    order by symbol, interval, ts, provider_rank desc, provider collate "C" desc, feed collate "C" desc,
-      is_final desc, revision desc
-    on conflict (symbol, interval, ts) do update set
+BETTER = f"""
+    on conflict ({_KEY}) do update set
       o = excluded.o, h = excluded.h, l = excluded.l, c = excluded.c, v = excluded.v, vwap = excluded.vwap,
       trade_count = excluded.trade_count, provider = excluded.provider, feed = excluded.feed,
-      rule = excluded.rule, provider_rank = excluded.provider_rank, revision = excluded.revision,
-      is_final = excluded.is_final, updated_at = now()
+      coverage = excluded.coverage, rule = excluded.rule, provider_rank = excluded.provider_rank,
+      revision = excluded.revision, is_final = excluded.is_final, as_of = excluded.as_of, updated_at = now()
     where (excluded.provider_rank, excluded.provider collate "C", excluded.feed collate "C",
-           excluded.is_final, excluded.revision)
-        > (t.provider_rank, t.provider collate "C", t.feed collate "C", t.is_final, t.revision)
+           excluded.rule collate "C", excluded.is_final, coalesce(excluded.as_of, '-infinity'),
+           excluded.revision)
+        > (t.provider_rank, t.provider collate "C", t.feed collate "C",
+           t.rule collate "C", t.is_final, coalesce(t.as_of, '-infinity'), t.revision)
+"""
+UPSERT = f"""
+    insert into candles_intraday as t ({_COLUMNS})
+    select distinct on ({_KEY}) {_COLUMNS} from candle_staging order by {BEST_FIRST} {BETTER}
 """  # noqa: S608 - the columns are a constant of this module
 
-Rank = Callable[[str], int]
+#: of a provider and its feed: whose trades they are, and the rank of a bar made of them
+Rank = Callable[[str, str], tuple[str, int]]
 
 
-def ranked(providers: tuple[str, ...]) -> Rank:
-    """Return the rank of a provider: the first named has the highest, unnamed ones have 0."""
-    ranks = {name: len(providers) - i for i, name in enumerate(providers)}
-    return lambda provider: ranks.get(provider, 0)
+def ranked(places: Sequence[str]) -> Rank:
+    """Return how bars made of trades are ranked, as PROVIDER_RANK names the providers, the best first."""
+
+    @lru_cache(maxsize=1_024)
+    def rank_of(provider: str, feed: str) -> tuple[str, int]:
+        coverage = coverage_of(feed)
+        return coverage, rank_of_source(coverage, place(provider, places), official=False)
+
+    return rank_of
 
 
 def prepare(connection: Connection) -> None:
@@ -65,7 +82,7 @@ def write(connection: Connection, bars: Iterable[Bar], rank: Rank) -> None:
     Args:
         connection: in whose transaction; not committed.
         bars: any number of versions of any bar.
-        rank: of a provider.
+        rank: see `ranked`.
 
     Raises:
         psycopg.Error: of class 22 or 23 when the database refuses a bar.
@@ -74,6 +91,7 @@ def write(connection: Connection, bars: Iterable[Bar], rank: Rank) -> None:
         with cursor.copy(COPY) as copy:
             copy.set_types(_TYPES)
             for b in bars:
+                coverage, number = rank(b.provider, b.feed)
                 copy.write_row(
                     (
                         b.symbol,
@@ -88,8 +106,9 @@ def write(connection: Connection, bars: Iterable[Bar], rank: Rank) -> None:
                         b.trade_count,
                         b.provider,
                         b.feed,
+                        coverage,
                         b.rule,
-                        rank(b.provider),
+                        number,
                         b.revision,
                         b.is_final,
                     )

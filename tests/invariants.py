@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tests.oracle import Input, Source, Truth, Version, order
+from tests.oracle import Input, Source, Truth, Version, coverage, order, rank
 
 #: of a kind of violation so many are told
 TOLD = 5
@@ -144,8 +144,11 @@ def row_of(version: Version, ranks: Mapping[str, int]) -> dict[str, Any]:
         "trade_count": version.trade_count,
         "provider": version.provider,
         "feed": version.feed,
+        "coverage": coverage(version.feed),
+        "adjustment": "raw",
         "rule": "all_trades.v1",
-        "provider_rank": ranks.get(version.provider, 0),
+        "as_of": None,
+        "provider_rank": rank(version.provider, version.feed, ranks),
         "revision": version.revision,
         "is_final": version.is_final,
     }

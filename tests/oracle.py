@@ -159,7 +159,18 @@ class Truth:
 def order(version: Version, ranks: Mapping[str, int]) -> tuple[int, bytes, bytes, bool, int]:
     """Return what decides which of two versions stays in the table."""
     provider, feed = version.provider, version.feed
-    return ranks.get(provider, 0), provider.encode(), feed.encode(), version.is_final, version.revision
+    number = rank(provider, feed, ranks)
+    return number, provider.encode(), feed.encode(), version.is_final, version.revision
+
+
+def coverage(feed: str) -> str:
+    """Return whose trades come by a feed: of the consolidated tape, of IEX alone, of the provider itself."""
+    return {"sip": "consolidated", "iex": "iex"}.get(feed, "")
+
+
+def rank(provider: str, feed: str, ranks: Mapping[str, int]) -> int:
+    """Return the rank of bars made of the trades of a feed: one exchange alone is below everything else."""
+    return 2 * ranks.get(provider, 0) - (16_384 if coverage(feed) == "iex" else 0)
 
 
 def work_out(records: Iterable[Input], lateness_ns: int = LATENESS, horizon_ns: int = HORIZON) -> Truth:

@@ -25,8 +25,8 @@ PROVIDERS = ("polygon", "kraken")
 UNNAMED = ("a-b", "a_c", "ab")
 RANK = ranked(PROVIDERS)
 ROW = (
-    "select symbol, ts, o, h, l, c, v, vwap, trade_count, provider, feed, rule, provider_rank, revision, "
-    "is_final from candles_intraday order by symbol, ts"
+    "select symbol, ts, o, h, l, c, v, vwap, trade_count, provider, feed, rule, revision, is_final, "
+    "provider_rank, coverage, adjustment, as_of from candles_intraday order by symbol, ts"
 )
 
 
@@ -63,7 +63,7 @@ VERSIONS = st.builds(
 
 def quality(b: Bar) -> tuple[Any, ...]:
     """A better source, then a final bar, then the higher revision."""
-    return (RANK(b.provider), b.provider.encode(), b.feed.encode(), b.is_final, b.revision)
+    return (RANK(b.provider, b.feed)[1], b.provider.encode(), b.feed.encode(), b.is_final, b.revision)
 
 
 def best(arrived: list[Bar]) -> list[Bar]:
@@ -73,47 +73,16 @@ def best(arrived: list[Bar]) -> list[Bar]:
 
 
 def stored(connection: Connection) -> list[Bar]:
-    """Return the rows as bars, after checking their rank."""
+    """Return the rows as bars, after checking what the bars do not say themselves."""
     bars = []
-    for (
-        symbol,
-        ts,
-        o,
-        h,
-        low,
-        c,
-        v,
-        vwap,
-        count,
-        provider,
-        feed,
-        rule,
-        rank,
-        revision,
-        final,
-    ) in connection.execute(ROW).fetchall():
-        assert rank == RANK(provider)
+    for symbol, ts, *rest in connection.execute(ROW).fetchall():
+        values, (rank, coverage, adjustment, as_of) = rest[:-4], rest[-4:]
         seconds = int(ts.timestamp())
         assert ts.timestamp() == seconds
-        bars.append(
-            Bar(
-                symbol,
-                "1m",
-                seconds * 10**9,
-                o,
-                h,
-                low,
-                c,
-                v,
-                vwap,
-                count,
-                provider,
-                feed,
-                rule,
-                revision,
-                final,
-            )
-        )
+        stored = Bar(symbol, "1m", seconds * 10**9, *values)
+        assert (coverage, rank) == RANK(stored.provider, stored.feed)
+        assert (adjustment, as_of) == ("raw", None)
+        bars.append(stored)
     return bars
 
 

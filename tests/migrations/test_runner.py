@@ -93,6 +93,14 @@ def test_the_second_run_finds_nothing_to_do(target: Target):
     assert all(state.checksum_ok and state.applied_at and not state.pending for state in states)
 
 
+def test_what_must_wait_for_the_old_release_can_wait(plain_database: str, small: Path):
+    add(small, "0003_post_third", "create table third (a int);", "drop table third;")
+    add(small, "0004_pre_fourth", "create table fourth (a int);", "drop table fourth;")
+    assert migrate_up(plain_database, pre_only=True, root=small) == ["0001_pre_first", "0002_pre_second"]
+    assert migrate_up(plain_database, pre_only=True, root=small) == []
+    assert migrate_up(plain_database, root=small) == ["0003_post_third", "0004_pre_fourth"]
+
+
 def test_status_of_an_empty_database_changes_nothing(plain_database: str):
     states = migration_status(plain_database)
     assert all(state.pending and state.applied_at is None and state.checksum_ok is None for state in states)

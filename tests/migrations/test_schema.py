@@ -21,6 +21,7 @@ TABLES = {
     *("backfill_jobs", "universe_versions", "macro_factors", "options_metrics"),
     *("sink_offsets", "gap_ledger", "replay_ledger", "settings_versions"),
     *("rate_leases", "rate_blocks"),
+    *("jobs", "job_attempts", "waiting_requests"),
 }
 UNDOCUMENTED = """
     select c.relname, a.attname from pg_class c

@@ -127,10 +127,25 @@ def test_repeats_with_equal_content_are_allowed(truth: Truth, ledger: Ledger) ->
 
 
 def test_rank_decides_the_table(truth: Truth, ledger: Ledger) -> None:
-    ledger.ranks = {"alpaca": 2, "polygon": 1}
+    ledger.ranks = {"alpaca": 1, "polygon": 2}
     assert ledger.check(truth)
     ledger.table = [row_of(version, ledger.ranks) for version in truth.table(ledger.ranks).values()]
     assert ledger.check(truth) == []
+
+
+def test_one_exchange_does_not_replace_the_tape_whatever_the_rank_of_its_provider(
+    truth: Truth, ledger: Ledger
+) -> None:
+    ledger.ranks = {"alpaca": 9}
+    rows = truth.table(ledger.ranks)
+    ledger.table = [row_of(version, ledger.ranks) for version in rows.values()]
+    assert ledger.check(truth) == []
+    tape = {place for place, version in rows.items() if version.feed == "sip"}
+    iex = next(v for _, v in truth.versions.values() if v.feed == "iex" and (v.symbol, v.ts) in tape)
+    at = list(rows).index((iex.symbol, iex.ts))
+    ledger.table[at] = row_of(iex, ledger.ranks)
+    (found,) = ledger.check(truth)
+    assert "must be 'polygon'" in found
 
 
 def _header(message: Message, name: str, value: bytes) -> Message:

@@ -1,0 +1,5 @@
+drop table waiting_requests;
+
+drop table job_attempts;
+
+drop table jobs;

@@ -1,0 +1,3 @@
+alter table backfill_jobs
+    drop column provider_hint,
+    drop column note;
