@@ -18,6 +18,11 @@ def rate(value: float | None) -> str:
     return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
 
 
+def score(value: float | None) -> str:
+    """Return a number from 0 to 1."""
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration in its two largest units."""
     if seconds is None:

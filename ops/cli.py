@@ -26,6 +26,7 @@ COMMANDS = {
     "emulator": "ops.commands.emulator:emulator",
     "fetch": "ops.commands.fetch:fetch",
     "produce": "ops.commands.produce:produce",
+    "jobs": "ops.commands.jobs:jobs",
     "schema": "ops.commands.schema:schema",
 }
 

@@ -8,13 +8,20 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ops.amounts import count, duration, rate
+from ops.amounts import count, duration, rate, score
 from ops.assets import assets
 from ops.verdict import BEHIND_RECORDS
 
 CHART_WIDTH, CHART_HEIGHT = 600, 96
+SPARK_WIDTH, SPARK_HEIGHT = 120, 22
+#: of a provider's history: sixty points, one every ten seconds
+SPARK_SPAN_S = 600.0
 #: shapes beside the colours: nobody needs to see colour
-SHAPES = {"OK": "●", "DEGRADED": "▲", "FAIL": "✕", "BEHIND": "▲", "STALLED": "■", "unknown": "○"}
+SHAPES = {
+    "OK": "●", "DEGRADED": "▲", "FAIL": "✕",
+    "BEHIND": "▲", "STALLED": "■", "unknown": "○",
+    "closed": "●", "half-open": "▲", "open": "✕", "no key": "○",
+}  # fmt: skip
 
 
 def render(view: dict[str, Any]) -> str:
@@ -24,6 +31,8 @@ def render(view: dict[str, Any]) -> str:
         static={name: asset.path for name, asset in assets().items()},
         lag_scale=max([BEHIND_RECORDS, *(p["lag"] or 0 for p in view["partitions"])]),
         chart=_chart(view["history"]),
+        spark={"width": SPARK_WIDTH, "height": SPARK_HEIGHT},
+        sparks={row["name"]: _spark(row["history"]) for row in view["providers"]["rows"]},
         shapes=SHAPES,
     )  # fmt: skip
 
@@ -36,6 +45,17 @@ def polyline(
         f"{width * (1 - age / span):.1f},{height * (1 - value / peak):.1f}"
         for age, value in zip(ages, values, strict=True)
     )
+
+
+def _spark(history: dict[str, Any]) -> str:
+    """Return the points of a score's curve; empty if there are too few for a line."""
+    ages, scores = history["age_s"], history["score"]
+    if len(ages) < 2:
+        return ""
+    span = max(SPARK_SPAN_S, ages[0])
+    # a pixel of air above and below: a score of 1 or 0 is a line, not an edge
+    points = polyline(ages, scores, span, 1.0, SPARK_WIDTH, SPARK_HEIGHT - 2).split(" ")
+    return " ".join(f"{x},{float(y) + 1:.1f}" for x, y in (point.split(",") for point in points))
 
 
 def _chart(history: dict[str, Any]) -> dict[str, Any] | None:
@@ -62,5 +82,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, duration=duration, rate=rate)
+    environment.filters.update(count=count, duration=duration, rate=rate, score=score)
     return environment

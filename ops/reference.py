@@ -14,12 +14,12 @@ from streams.settings import LIVE, Settings
 
 def documents() -> dict[str, str]:
     """Return the text of each document, by its path under ``docs/reference``."""
-    from telemetry import metrics  # noqa: PLC0415 - only this page needs it
+    from telemetry import exposition  # noqa: PLC0415 - only this page needs it
 
     return {
         **export.documents(),
         "settings.md": settings_markdown(),
-        "metrics.md": metrics.markdown(),
+        "metrics.md": exposition.markdown(),
         "cli.md": cli_markdown(),
     }
 
@@ -38,7 +38,9 @@ def settings_markdown() -> str:
         "|---|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        default = (
+            ",".join(map(str, field.default)) if isinstance(field.default, tuple) else str(field.default)
+        )
         shown = f"`{default}`" if default else "empty"
         reload = "yes" if name in LIVE else ""
         lines.append(f"| `{name.upper()}` | {shown} | {reload} | {field.description or ''} |")

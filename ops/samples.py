@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ops.verdict import violations
+from schemas.provider_health import State
 from streams.status import WorkerStatus
 from telemetry import metrics
 from telemetry.metrics import Sample
+
+CIRCUIT: Mapping[State, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
 def samples(status: WorkerStatus) -> Iterator[Sample]:
     """Yield one sample per value that is known; what is not known is left out."""
     yield from _counters(status)
     yield from _partitions(status)
+    yield from _providers(status)
+    yield from _jobs(status)
     if status.last_commit_s is not None:
         yield Sample(metrics.LAST_COMMIT, status.last_commit_s)
     for name, dependency in (("database", status.database), ("broker", status.broker)):
@@ -25,6 +30,15 @@ def samples(status: WorkerStatus) -> Iterator[Sample]:
     yield Sample(metrics.SETTINGS_VERSION, status.settings.number)
     yield Sample(metrics.SETTINGS_INFO, 1, (status.settings.version,))
     yield Sample(metrics.BUILD_INFO, 1, (status.version,))
+
+
+def _jobs(status: WorkerStatus) -> Iterator[Sample]:
+    for labels, n in status.counters.jobs.items():
+        yield Sample(metrics.JOBS_PROCESSED, n, labels)
+    yield Sample(metrics.JOBS_IN_FLIGHT, status.jobs.in_flight)
+    for kind, count in (("waiting", status.jobs.waiting), ("healing", status.jobs.healing)):
+        if count is not None:
+            yield Sample(metrics.WAITING_REQUESTS, count, (kind,))
 
 
 def _counters(status: WorkerStatus) -> Iterator[Sample]:
@@ -55,6 +69,29 @@ def _counters(status: WorkerStatus) -> Iterator[Sample]:
     yield Sample(metrics.HOLES, c.holes)
     yield Sample(metrics.RETRIES, c.database_retries, ("database",))
     yield Sample(metrics.RETRIES, c.broker_retries, ("broker",))
+
+
+def _providers(status: WorkerStatus) -> Iterator[Sample]:
+    c, providers = status.counters.providers, status.providers
+    for (provider, kind), n in c.selected.items():
+        yield Sample(metrics.PROVIDER_SELECTED, n, (provider, kind))
+    for (provider, outcome), n in c.errors.items():
+        yield Sample(metrics.PROVIDER_ERRORS_TOTAL, n, (provider, outcome))
+    for provider, latency in c.latency.items():
+        taken = metrics.Distribution(tuple(latency.classes), latency.total_ms)
+        yield Sample(metrics.PROVIDER_LATENCY, taken, (provider,))
+    for (provider, field), ratio in c.disagreement.items():
+        yield Sample(metrics.BAR_DISAGREEMENT, ratio, (provider, field))
+    states = dict.fromkeys(providers.with_key, 0) | {h.provider: CIRCUIT[h.state] for h in providers.health}
+    for provider, state in states.items():
+        yield Sample(metrics.CIRCUIT_STATE, state, (provider,))
+    for health in providers.health:
+        yield Sample(metrics.PROVIDER_SCORE, health.score, (health.provider,))
+    yield Sample(metrics.PROVIDER_TABLE_VERSION, providers.version)
+    yield Sample(metrics.PROVIDERS_KEPT, len(providers.kept))
+    yield Sample(metrics.PROBES, c.probes)
+    yield Sample(metrics.OUTCOMES, c.outcomes_folded, ("folded",))
+    yield Sample(metrics.OUTCOMES, c.outcomes_dropped, ("dropped",))
 
 
 def _partitions(status: WorkerStatus) -> Iterator[Sample]:

@@ -23,10 +23,11 @@ from ops.health import JSON, Answer, health, livez, problem, readyz
 from ops.history import STEP_S, History
 from ops.operations import Operations
 from ops.page import render
+from ops.providers import health_history, stats
 from ops.samples import samples
 from ops.view import view
 from streams.status import WorkerStatus
-from telemetry import metrics
+from telemetry import exposition
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -75,7 +76,7 @@ class Site:
         self._operations = operations
         self._clock = clock
         self._history = History()
-        self._registry = metrics.registry(lambda: samples(status()))
+        self._registry = exposition.registry(lambda: samples(status()))
         self._access: Access | None = None
         self._sampling: asyncio.Task[None] | None = None
 
@@ -91,6 +92,8 @@ class Site:
             "/readyz": self.readyz,
             "/health": self.health,
             "/metrics": self.metrics,
+            "/stats/providers": self.provider_stats,
+            "/providers/{name}/health-history": self.provider_history,
             "/ops/validate": self.validate,
             "/static/{name}": self.static,
         }
@@ -140,8 +143,16 @@ class Site:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Return the metrics."""
-        body, content_type = metrics.render(self._registry, request.headers.get("Accept", ""))
+        body, content_type = exposition.render(self._registry, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, **NO_STORE})
+
+    async def provider_stats(self, _request: web.Request) -> web.Response:
+        """Return the provider table."""
+        return _json(stats(self._status(), self._clock.now_ns()))
+
+    async def provider_history(self, request: web.Request) -> web.Response:
+        """Return the score of one provider over time."""
+        return _json(health_history(self._status(), request.match_info["name"], request.path))
 
     async def validate(self, _request: web.Request) -> web.Response:
         """Return what a reload would do."""

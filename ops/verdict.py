@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
+from domain.routing import standing
 from ops.amounts import count, duration
 from streams.status import DependencyStatus, PartitionStatus, WorkerStatus
 
@@ -22,7 +23,15 @@ POISON_SHARE = 0.01
 
 PartitionWord = Literal["OK", "BEHIND", "STALLED", "unknown"]
 Component = Literal[
-    "event_loop", "invariants", "database", "broker", "phase", "settings", "partitions", "dead_letters"
+    "event_loop",
+    "invariants",
+    "database",
+    "broker",
+    "phase",
+    "settings",
+    "partitions",
+    "dead_letters",
+    "providers",
 ]
 COMPONENTS: tuple[Component, ...] = get_args(Component)
 
@@ -130,6 +139,7 @@ def _findings(status: WorkerStatus) -> Iterator[Finding]:
         yield Finding("settings", Level.DEGRADED, status.settings.rejected)
     yield from _partitions(status)
     yield from _dead_letters(status)
+    yield from _providers(status)
 
 
 def _invariants(status: WorkerStatus) -> Iterator[Finding]:
@@ -178,6 +188,14 @@ def _dead_letters(status: WorkerStatus) -> Iterator[Finding]:
     if dead and dead > POISON_SHARE * total:
         sentence = f"{dead / total:.0%} of the input goes to the dead-letter topic ({dead:.1f}/s)"
         yield Finding("dead_letters", Level.DEGRADED, sentence)
+
+
+def _providers(status: WorkerStatus) -> Iterator[Finding]:
+    """Yield those that could be asked and are not; others are asked instead, so no worker fails by it."""
+    for health in status.providers.health:
+        judged = standing(health)
+        if health.provider in status.providers.with_key and not judged.fit:
+            yield Finding("providers", Level.DEGRADED, f"{health.provider} is not asked: {judged.reason}")
 
 
 def _partition_count(n: int) -> str:

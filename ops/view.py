@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ops.history import SPAN_S, Point
+from ops.providers import curve, provider_rows
 from ops.verdict import verdict, violations, word
 from streams.status import DependencyStatus, PartitionStatus, WorkerStatus
 
@@ -48,6 +49,14 @@ def view(status: WorkerStatus, now_ns: int, history: Sequence[Point] = ()) -> di
         "dependencies": [_dependency("database", status.database), _dependency("broker", status.broker)],
         "lag": _lag(status),
         "partitions": [_partition(p) for p in status.partitions],
+        "providers": {
+            "table_version": status.providers.version,
+            "rows": [
+                {**row, "history": curve(status, row["name"], now_ns)}
+                for row in provider_rows(status, now_ns)
+            ],
+        },
+        "jobs": _jobs(status),
         "last_commit_s": status.last_commit_s,
         "rates": {
             "records_in": status.rates.records_in,
@@ -99,6 +108,18 @@ def _lag(status: WorkerStatus) -> dict[str, Any]:
         "records": records,
         "unknown_partitions": len(status.partitions) - len(known),
         "worth_s": records / stored if records is not None and stored > 0 else None,
+    }
+
+
+def _jobs(status: WorkerStatus) -> dict[str, Any]:
+    processed: dict[str, dict[str, int]] = {}
+    for (job_type, state), n in status.counters.jobs.items():
+        processed.setdefault(job_type, {})[state] = n
+    return {
+        "in_flight": status.jobs.in_flight,
+        "waiting": status.jobs.waiting,
+        "healing": status.jobs.healing,
+        "processed": processed,
     }
 
 

@@ -22,7 +22,7 @@ from streams.tenure import Tenure
 from telemetry import logs
 
 #: one by one: a package name would log and skip a module that fails to import
-MODULES = ["agents.trades", "ops.pages"]
+MODULES = ["agents.trades", "agents.jobs", "agents.health", "ops.pages"]
 
 
 class Boot(BootStrategy):
@@ -126,7 +126,7 @@ class MarketApp(ChunkedApp):
 
     @override
     async def on_shutdown(self) -> None:
-        await self.services.database.close()
+        await self.services.close()
         self.services.watchdog.stop()
         await super().on_shutdown()
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import ConsumerRecord
 from faust.types import TP
 from mode import Service
 from pydantic import ValidationError
@@ -18,22 +17,18 @@ from typing_extensions import override
 
 from schemas.control import ControlMessage, policy_version
 from schemas.errors import BrokerAway, ConfigInvalid, DatabaseAway, Poison, Reason
-from schemas.topics import CONTROL, DEAD_LETTERS
+from schemas.topics import CONTROL
 from schemas.verdict import poison_of
 from sinks import settings_versions
 from sinks.settings_versions import Adopted
-from streams import setting_sources
-from streams.guard import Diverted, dead_letter
-from streams.output import pace_metadata
+from streams import guard, setting_sources
+from streams.follower import ANSWER_S, Follower
 from streams.settings import LIVE, candidate, digest
 from streams.status import SettingsStatus
 
 if TYPE_CHECKING:
     from streams.app import MarketApp
 
-#: how long the broker may take for a control record, there and back
-ANSWER_S = 10.0
-POLL_MS = 1_000
 RETRY_S = 1.0
 #: versions that wait for a database that is away; older ones are still on the topic until it is compacted
 MAX_UNWRITTEN = 1_000
@@ -52,18 +47,20 @@ class Proposal:
     document: dict[str, Any] = field(repr=False)
 
 
-class Control(Service):
+class Control(Follower):
     """The fleet's settings: followed for as long as the worker lives."""
 
     def __init__(self, app: MarketApp, **kw: Any) -> None:
         """Take the app whose settings it swaps."""
-        super().__init__(**kw)
+        settings = app.settings
+        super().__init__(
+            settings.kafka_bootstrap_servers,
+            f"tapeflow-{app.worker_id}-control",
+            settings.topic(CONTROL),
+            "the settings of the fleet",
+            **kw,
+        )
         self._app = app
-        self._consumer: AIOKafkaConsumer | None = None
-        self._tp = TopicPartition(app.settings.topic(CONTROL), 0)
-        self._moved = asyncio.Condition()
-        self._read = 0
-        """Records of the topic up to here are judged."""
         self._unwritten: deque[Adopted] = deque(maxlen=MAX_UNWRITTEN)
         self._rejected = ""
 
@@ -81,61 +78,6 @@ class Control(Service):
         in_force = self._app.in_force
         return SettingsStatus(in_force.number, in_force.version, self._rejected)
 
-    @override
-    async def on_start(self) -> None:
-        """Adopt the fleet's settings before the first record is read."""
-        while not self.should_stop:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._app.settings.kafka_bootstrap_servers,
-                client_id=f"tapeflow-{self._app.worker_id}-control",
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=POLL_MS,
-            )
-            pace_metadata(consumer._client)  # noqa: SLF001 - there is no other way
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await consumer.start()
-                    consumer.assign([self._tp])
-                    await self._catch_up(consumer)
-            except (KafkaError, TimeoutError) as exc:
-                await consumer.stop()
-                self.log.warning("the settings of the fleet cannot be read yet: %r", exc)
-                await self.sleep(RETRY_S)
-            else:
-                self._consumer = consumer
-                return
-
-    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
-        await consumer.seek_to_beginning(self._tp)
-        end = (await consumer.end_offsets([self._tp]))[self._tp]
-        records: list[ConsumerRecord] = []
-        while await consumer.position(self._tp) < end:
-            for batch in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                records += batch
-        await self._judge(records, diverting=False)
-
-    @override
-    async def on_stop(self) -> None:
-        if self._consumer is not None:
-            await self._consumer.stop()
-
-    @Service.task
-    async def _follow(self) -> None:
-        consumer = self._consumer
-        if consumer is None:  # told to stop before the broker was there
-            return
-        while not self.should_stop:
-            try:
-                batches = await consumer.getmany(timeout_ms=POLL_MS)
-            except KafkaError as exc:
-                self.log.warning("the settings of the fleet cannot be read: %r", exc)
-                await self.sleep(RETRY_S)
-                continue
-            for batch in batches.values():
-                await self._judge(batch, diverting=True)
-
     @Service.task
     async def _keep_history(self) -> None:
         while not self.should_stop:
@@ -150,21 +92,18 @@ class Control(Service):
                         self._unwritten.popleft()
             await self.sleep(RETRY_S)
 
-    async def _judge(self, records: Sequence[ConsumerRecord], *, diverting: bool) -> None:
+    @override
+    async def take(self, records: Sequence[ConsumerRecord], *, live: bool) -> None:
         """Adopt one after the other; what is no control message is a dead letter, once it is seen live."""
         for record in records:
             try:
                 message = _decode(record)
             except Poison as poison:
                 self.log.warning("%s[0]@%d is no control message: %s", self._tp.topic, record.offset, poison)
-                if diverting:
-                    await self._divert(record, poison)
+                if live:
+                    await guard.divert(self._app, TP(*self._tp), guard.Diverted(record, poison, "control"))
             else:
                 self._adopt(Adopted(record.offset + 1, message, record.timestamp))
-        if records:
-            async with self._moved:
-                self._read = records[-1].offset + 1
-                self._moved.notify_all()
 
     def _adopt(self, adopted: Adopted) -> None:
         in_force, message = self._app.in_force, adopted.message
@@ -184,17 +123,6 @@ class Control(Service):
         self.log.info("settings %s in force: %s", version, ", ".join(message.changed) or "unchanged")
         if in_force.settings.log_level != level:
             logging.getLogger().setLevel(in_force.settings.log_level)
-
-    async def _divert(self, record: ConsumerRecord, poison: Poison) -> None:
-        app = self._app
-        letter = dead_letter(
-            TP(record.topic, record.partition),
-            Diverted(record, poison, "control"),
-            group=app.settings.kafka_group,
-            now_ns=app.clock.now_ns(),
-        )
-        await app.services.output.deliver({(app.settings.topic(DEAD_LETTERS), record.partition): [letter]})
-        app.counters.dead_letters[poison.reason] += 1
 
     def propose(self) -> Proposal:
         """Read the files and compare; changes nothing.
@@ -247,8 +175,7 @@ class Control(Service):
                     message.model_dump_json().encode(),
                     [("content-type", b"application/json"), ("schema", b"control.v1")],
                 )
-                async with self._moved:
-                    await self._moved.wait_for(lambda: self._read > offset)
+                await self.until_read(offset + 1)
         except TimeoutError as exc:
             raise BrokerAway(f"the broker did not take the settings within {ANSWER_S:.0f} s") from exc
         if self._rejected:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from faust.types import TP, EventT
+from faust.types import TP, ConsumerMessage, EventT
 
 from schemas.candle import encode_bar
 from schemas.dead_letter import DeadLetter, dead_letter_id, message_of
 from schemas.errors import Poison
+from schemas.topics import DEAD_LETTERS
 from sinks.transaction import Refused
 from streams.chunked_app import ChunkedApp
 from streams.chunks import ChunkMessage, Record, Records
 from streams.output import Message
 from streams.tenure import Tenure
+
+if TYPE_CHECKING:
+    from streams.app import MarketApp
 
 VERSION = version("tapeflow")
 
@@ -67,6 +71,55 @@ def acknowledge(event: EventT[Any]) -> None:
     event.ack()
 
 
+@dataclass(slots=True)
+class SingleRecord:
+    """A record of a topic whose events are single records."""
+
+    offset: int
+    timestamp: int
+    """Milliseconds since the epoch, by the broker's clock."""
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Single:
+    """One record. Whoever takes it owes it an `ack`, once what it caused is stored."""
+
+    tp: TP
+    record: SingleRecord
+    event: EventT[Any]
+
+    def ack(self) -> None:
+        """Let Kafka's offset pass this record, in its turn."""
+        self.event.ack()
+
+
+async def events(app: ChunkedApp, stream: Any) -> AsyncIterator[Single]:
+    """Yield the records of a stream of single records; those that were read before a rebalance are dropped.
+
+    They come again, to whoever holds the partition now.
+    """
+    async for event in stream.noack().events():
+        message = cast(ConsumerMessage, event.message)
+        if message.generation_id != app.consumer_generation_id:
+            app.counters.stale_dropped += 1
+            event.ack()  # commits nothing: its ledger is gone
+            continue
+        headers = message.headers
+        record = SingleRecord(
+            message.offset,
+            round(message.timestamp * 1_000),  # Faust has made seconds of them
+            message.timestamp_type,
+            message.key,
+            message.value,
+            tuple(headers.items() if isinstance(headers, Mapping) else headers or ()),
+        )
+        yield Single(message.tp, record, event)
+
+
 def dead_letter(tp: TP, diverted: Diverted, *, group: str, now_ns: int) -> Message:
     """Return the dead letter of a record: its key, bytes and headers untouched, ours added."""
     record, poison = diverted.record, diverted.poison
@@ -107,3 +160,17 @@ def refused_letter(tp: TP, refused: Refused, *, offset: int, group: str, now_ns:
         app_version=VERSION,
     )
     return bar.symbol.encode(), encode_bar(bar), letter.headers()
+
+
+async def divert(app: MarketApp, tp: TP, diverted: Diverted) -> None:
+    """Deliver the dead letter of a single record, and count it.
+
+    Raises:
+        Fatal: see `Output.deliver`.
+    """
+    settings = app.settings
+    letter = dead_letter(tp, diverted, group=settings.kafka_group, now_ns=app.clock.now_ns())
+    # dead letters have as many partitions as ticks; other topics may have more than those
+    target = settings.topic(DEAD_LETTERS), tp.partition % settings.partitions(DEAD_LETTERS)
+    await app.services.output.deliver({target: [letter]})
+    app.counters.dead_letters[diverted.poison.reason] += 1

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mode.types import ServiceT
 
-from sinks import candles
+from providers.router import Router
+from schemas.topics import PROVIDER_HEALTH, PROVIDER_OUTCOMES
+from sinks import budgets, candles, job_results
+from sinks.budgets import SharedLeases
 from sinks.database import Database
 from sinks.offsets import OffsetSink
 from sinks.transaction import Writer
 from streams.batcher import Batcher
 from streams.control import Control
 from streams.gate import Gate
-from streams.guard import VERSION
+from streams.guard import VERSION, divert
+from streams.health_keeper import HealthKeeper
+from streams.job_batches import JobBatches
+from streams.job_runner import JobRunner
+from streams.outcomes import Outcomes
 from streams.output import Output
 from streams.positions import Positions
+from streams.prober import Prober
+from streams.provider_table import ProviderTable
 from streams.provisional import Provisional
 from streams.pulse import Pulse
-from streams.status import DependencyStatus, PartitionStatus, Phase, WorkerStatus
+from streams.reconciler import Reconciler
+from streams.status import DependencyStatus, JobsStatus, PartitionStatus, Phase, ProvidersStatus, WorkerStatus
+from streams.vendors import Vendors
+from streams.waiting_room import WaitingRoom
 from streams.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -63,10 +76,87 @@ class Services:
         self.provisional = Provisional(app, **kw)
         self.control = Control(app, **kw)
         self.watchdog = Watchdog(app)
+        self.budgets_database = Database(
+            settings.database_url.get_secret_value(),
+            f"tapeflow-{app.worker_id}"[:55] + "-budgets",
+            clock,
+            prepare=budgets.prepare,
+        )
+        self.vendors = Vendors(settings, clock, SharedLeases(self.budgets_database), share="live")
+        self.clients = self.vendors.clients
+        self.provider_table = ProviderTable(
+            settings.kafka_bootstrap_servers,
+            f"tapeflow-{app.worker_id}-providers",
+            settings.topic(PROVIDER_HEALTH),
+            partial(divert, app),
+            **kw,
+        )
+        self.outcomes = Outcomes(
+            self.output.deliver,
+            settings.topic(PROVIDER_OUTCOMES),
+            settings.partitions(PROVIDER_OUTCOMES),
+            app.counters.providers,
+            **kw,
+        )
+        self.health_keeper = HealthKeeper(app, **kw)
+        self.prober = Prober(app, **kw)
+        self.reconcile_database = Database(
+            settings.database_url.get_secret_value(),
+            f"tapeflow-{app.worker_id}"[:53] + "-reconcile",
+            clock,
+        )
+        self.reconciler = Reconciler(
+            self.reconcile_database,
+            self.clients,
+            self.vendors.accesses,
+            self.provider_table.standings,
+            self.outcomes.report,
+            lambda: app.settings,
+            clock,
+            worker=app.worker_id[:128],
+            **kw,
+        )
+        app.counters.providers.disagreement = self.reconciler.disagreement
+        # a batch of jobs must not hold up the candles of trades, nor they a lease
+        self.jobs_database = Database(
+            settings.database_url.get_secret_value(),
+            f"tapeflow-{app.worker_id}"[:58] + "-jobs",
+            clock,
+            prepare=job_results.prepare,
+        )
+        self.router = Router(
+            self.clients, self.vendors.accesses, clock, self.outcomes.report, worker=app.worker_id
+        )
+        self.job_batches = JobBatches(app, **kw)
+        self.job_runner = JobRunner(app, **kw)
+        self.waiting_room = WaitingRoom(app, **kw)
 
     def in_order(self) -> Iterable[ServiceT]:
         """Return what starts before the consumer joins the group, and stops after it has left."""
-        return [self.pulse, self.gate, self.output, self.control, self.batcher, self.provisional]
+        return [
+            self.pulse,
+            self.gate,
+            self.output,
+            self.control,
+            self.provider_table,
+            self.outcomes,
+            self.health_keeper,
+            self.prober,
+            self.reconciler,
+            self.batcher,
+            self.provisional,
+            self.job_batches,
+            self.job_runner,
+            self.waiting_room,
+        ]
+
+    async def close(self) -> None:
+        """Close what no service closes."""
+        await self.vendors.close()
+        await self.budgets_database.close()
+        await self.jobs_database.close()
+        await self.reconcile_database.close()
+        await self.database.close()
 
     def join(self, cluster: str) -> None:
         """Learn the cluster's id: positions are kept by it."""
@@ -121,6 +211,8 @@ class Services:
             broker=self._broker(now),
             heartbeat_s=now - self.pulse.heartbeat,
             settings=self.control.status(),
+            providers=self._providers(),
+            jobs=self._jobs(),
         )
 
     def _partitions(self, now: float) -> Iterable[PartitionStatus]:
@@ -134,6 +226,19 @@ class Services:
                 end=self.pulse.end(tp),
                 moved_s=now - tenure.moved_at,
             )
+
+    def _providers(self) -> ProvidersStatus:
+        table = self.provider_table
+        return ProvidersStatus(
+            table.version,
+            tuple(table.health.values()),
+            frozenset(self.clients),
+            frozenset(self.health_keeper.kept),
+        )
+
+    def _jobs(self) -> JobsStatus:
+        counts = self.waiting_room.counts or {}
+        return JobsStatus(self.job_runner.in_flight, counts.get("waiting"), counts.get("healing"))
 
     def _database(self, now: float) -> DependencyStatus:
         r = self.database.reachability

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Literal, get_args
 
+from domain.reconcile import Field
 from schemas.errors import Reason
+from schemas.outcome import Outcome
+from schemas.provider import PROVIDERS, Kind, ProviderName
+from schemas.provider_health import ProviderHealth
 
 Phase = Literal[
     "starting", "waiting_for_database", "waiting_for_broker", "rebalancing", "running", "stopping"
@@ -13,6 +19,11 @@ Phase = Literal[
 
 
 SettingsOutcome = Literal["adopted", "rejected", "unchanged", "refused"]
+
+#: what went well is no error
+ERRORS: tuple[Outcome, ...] = tuple(o for o in get_args(Outcome) if o not in ("ok", "empty"))
+#: upper bounds of the classes that answers are counted in, milliseconds
+LATENCY_MS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,73 @@ class SettingsStatus:
     """Why this worker did not follow the fleet's last version; empty if it did."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProvidersStatus:
+    """The provider table as this worker knows it."""
+
+    version: int = 0
+    """The same number is the same table on every worker."""
+    health: tuple[ProviderHealth, ...] = ()
+    """Of those that are known; in no particular order."""
+    with_key: frozenset[ProviderName] = frozenset()
+    """Whom this worker can ask."""
+    kept: frozenset[ProviderName] = frozenset()
+    """Whose outcomes this worker folds and whom it probes."""
+
+
+@dataclass(slots=True)
+class Latencies:
+    """How long answers took: how many were in each class, and their sum."""
+
+    classes: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_MS) + 1))
+    """By the upper bounds of `LATENCY_MS`; the last one has what is above them all."""
+    total_ms: float = 0.0
+
+    def add(self, ms: float) -> None:
+        """Count one."""
+        self.classes[bisect_left(LATENCY_MS, ms)] += 1
+        self.total_ms += ms
+
+
+@dataclass(slots=True)
+class ProviderCounters:
+    """What this worker has asked of providers since it started."""
+
+    selected: dict[tuple[ProviderName, Kind], int] = field(
+        default_factory=lambda: dict.fromkeys(product(PROVIDERS, get_args(Kind)), 0)
+    )
+    """Requests that jobs made."""
+    errors: dict[tuple[ProviderName, Outcome], int] = field(
+        default_factory=lambda: dict.fromkeys(product(PROVIDERS, ERRORS), 0)
+    )
+    """Requests of jobs and probes that did not end well."""
+    latency: dict[ProviderName, Latencies] = field(
+        default_factory=lambda: {p: Latencies() for p in PROVIDERS}
+    )
+    disagreement: dict[tuple[ProviderName, Field], float] = field(default_factory=dict)
+    """Share of compared bars in which the provider stood alone, from 0 to 1; absent: none were compared."""
+    outcomes_dropped: int = 0
+    """Outcomes that never reached the provider table."""
+    outcomes_folded: int = 0
+    probes: int = 0
+
+
+JobType = Literal["bars", "quotes", "backfill", "unknown"]
+"""`unknown`: a record that is no job."""
+JobOutcome = Literal["done", "waiting", "failed", "poison"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobsStatus:
+    """What is under way here and what waits in the fleet."""
+
+    in_flight: int = 0
+    waiting: int | None = None
+    """Requests that nobody can serve now; None before the first look."""
+    healing: int | None = None
+    """Requests whose lesser rows are there, and wait to be replaced."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What a worker has done since it started; plain numbers, added to once a chunk."""
@@ -91,6 +169,11 @@ class Counters:
     settings: dict[SettingsOutcome, int] = field(
         default_factory=lambda: dict.fromkeys(get_args(SettingsOutcome), 0)
     )
+    providers: ProviderCounters = field(default_factory=ProviderCounters)
+    jobs: dict[tuple[JobType, JobOutcome], int] = field(
+        default_factory=lambda: dict.fromkeys(product(get_args(JobType), get_args(JobOutcome)), 0)
+    )
+    """Records of jobs, by what became of them here; requests that waited are not counted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +208,5 @@ class WorkerStatus:
     heartbeat_s: float
     """Seconds since the event loop last turned, as seen from another thread."""
     settings: SettingsStatus = SettingsStatus()
+    providers: ProvidersStatus = ProvidersStatus()
+    jobs: JobsStatus = JobsStatus()

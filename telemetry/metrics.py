@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-from typing_extensions import override
-
 from schemas.errors import Reason
+from schemas.provider import PROVIDERS
 
-Kind = Literal["counter", "gauge"]
+Kind = Literal["counter", "gauge", "histogram"]
 
 #: Values of a label that come from the catalogue of topics: bounded, but not known before the assignment.
 ASSIGNED: tuple[str, ...] = ()
 DEPENDENCIES = ("database", "broker")
 PHASES = ("starting", "waiting_for_database", "waiting_for_broker", "rebalancing", "running", "stopping")
 SETTINGS_OUTCOMES = ("adopted", "rejected", "unchanged", "refused")
+POLICIES = ("bars_1m", "bars_1d", "quotes_l1")
+PROVIDER_ERRORS = ("not_found", "rate_limited", "entitlement", "bad_request", "auth", "away", "malformed")
+BAR_FIELDS = ("open", "high", "low", "close", "volume", "missing", "extra")
+JOB_TYPES = ("bars", "quotes", "backfill", "unknown")
+JOB_STATES = ("done", "waiting", "failed", "poison")
 PARTITION: Mapping[str, tuple[str, ...]] = {"topic": ASSIGNED, "partition": ASSIGNED}
 
 
@@ -34,12 +33,14 @@ class Spec:
     help: str
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Label to its closed set of values; ``ASSIGNED`` for the topics and partitions of this worker."""
+    bounds: tuple[float, ...] = ()
+    """Of a histogram: the upper bounds of its classes; one more class has what is above them all."""
 
     @property
     def unit(self) -> str:
-        """Base unit, as the name ends in it; empty for a plain number."""
+        """Unit, as the name ends in it; empty for a plain number."""
         last = self.name.rpartition("_")[2]
-        return last if last in {"seconds", "bytes", "records"} else ""
+        return last if last in {"seconds", "ms", "bytes", "records"} else ""
 
     @property
     def closed(self) -> bool:
@@ -47,11 +48,20 @@ class Spec:
         return ASSIGNED not in self.labels.values()
 
 
+class Distribution(NamedTuple):
+    """The value of a histogram."""
+
+    classes: tuple[int, ...]
+    """How many were in each class."""
+    total: float
+    """Their sum."""
+
+
 class Sample(NamedTuple):
     """One value, with the label values in the order of the declaration."""
 
     spec: Spec
-    value: float
+    value: float | Distribution
     labels: tuple[str, ...] = ()
 
 
@@ -175,103 +185,87 @@ SETTINGS = Spec(
     " not go with them; requests here that changed nothing (`unchanged`) or were `refused` as invalid.",
     {"outcome": SETTINGS_OUTCOMES},
 )
+#: operators' dashboards know these by name, so they carry neither our prefix nor a base unit
+PROVIDER_SELECTED = Spec(
+    "provider_selected_total",
+    "counter",
+    "Requests that jobs made of a provider, by the policy it was chosen by.",
+    {"provider": PROVIDERS, "kind": POLICIES},
+)
+PROVIDER_ERRORS_TOTAL = Spec(
+    "provider_errors_total",
+    "counter",
+    "Requests of jobs and probes that did not end well. `auth`, `away` and `malformed` speak against the"
+    " provider, the others against what was asked.",
+    {"provider": PROVIDERS, "outcome": PROVIDER_ERRORS},
+)
+PROVIDER_LATENCY = Spec(
+    "provider_latency_ms",
+    "histogram",
+    "Milliseconds from a request to the end of its answer.",
+    {"provider": PROVIDERS},
+    (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0),
+)
+CIRCUIT_STATE = Spec(
+    "circuit_state",
+    "gauge",
+    "Breaker of a provider, the same on every worker: 0 closed (asked), 1 half-open (probed only), 2 open"
+    " (left alone); absent if there is neither a key nor a record of it.",
+    {"provider": PROVIDERS},
+)
+BAR_DISAGREEMENT = Spec(
+    "bar_disagreement_ratio",
+    "gauge",
+    "Share of compared bars in which what the provider had served stood against what others say, from 0"
+    " to 1; absent before the first comparison.",
+    {"provider": PROVIDERS, "field": BAR_FIELDS},
+)
+PROVIDER_SCORE = Spec(
+    "tapeflow_provider_score",
+    "gauge",
+    "Health of a provider, from 0 to 1, the same on every worker; absent if nothing is known.",
+    {"provider": PROVIDERS},
+)
+PROVIDER_TABLE_VERSION = Spec(
+    "tapeflow_provider_table_version",
+    "gauge",
+    "How far this worker has followed the provider table: the same number is the same table.",
+)
+PROVIDERS_KEPT = Spec(
+    "tapeflow_providers_kept",
+    "gauge",
+    "Providers whose outcomes this worker folds; over all workers each known provider counts once.",
+)
+PROBES = Spec("tapeflow_probes_total", "counter", "Requests to half-open providers, to see if they are back.")
+OUTCOMES = Spec(
+    "tapeflow_outcomes_total",
+    "counter",
+    "Outcomes of requests: `folded` into the provider table here, or `dropped` because the broker was away.",
+    {"result": ("folded", "dropped")},
+)
 BUILD_INFO = Spec("tapeflow_build_info", "gauge", "Always 1; the version is a label.", {"version": ASSIGNED})
+
+JOBS_PROCESSED = Spec(
+    "jobs_processed_total",
+    "counter",
+    "Records of jobs by what became of them here: `done`, `waiting` for a provider or in a queue, `failed`"
+    " and `poison`, which are dead letters. A job that waited counts once.",
+    {"job_type": JOB_TYPES, "state": JOB_STATES},
+)
+JOBS_IN_FLIGHT = Spec("tapeflow_jobs_in_flight", "gauge", "Jobs under way in this worker.")
+WAITING_REQUESTS = Spec(
+    "tapeflow_waiting_requests",
+    "gauge",
+    "Requests of jobs that wait in the whole fleet: `waiting` are served by nobody now, `healing` have rows"
+    " of lesser coverage that are to be replaced. Absent before the first look.",
+    {"kind": ("waiting", "healing")},
+)
 
 CATALOGUE = (
     RECORDS, DEAD_LETTERS, CANDLES, TRANSACTIONS, CHUNKS, SWAPS_LOST, STALE_DROPPED, SLICES_REFETCHED, HOLES,
     RETRIES, LAG, COMMITTED, STORED, END, STILL, VIOLATIONS, ASSIGNED_PARTITIONS, LAST_COMMIT, DEPENDENCY_UP,
-    PHASE, HEARTBEAT, UPTIME, SETTINGS_VERSION, SETTINGS_INFO, SETTINGS, BUILD_INFO,
+    PHASE, HEARTBEAT, UPTIME, SETTINGS_VERSION, SETTINGS_INFO, SETTINGS, PROVIDER_SELECTED,
+    PROVIDER_ERRORS_TOTAL, PROVIDER_LATENCY, CIRCUIT_STATE, BAR_DISAGREEMENT, PROVIDER_SCORE,
+    PROVIDER_TABLE_VERSION, PROVIDERS_KEPT, PROBES, OUTCOMES, JOBS_PROCESSED, JOBS_IN_FLIGHT,
+    WAITING_REQUESTS, BUILD_INFO,
 )  # fmt: skip
-
-
-_INTRODUCTION = """\
-`GET /metrics` answers in the Prometheus text format, or in OpenMetrics if `Accept` asks for it.
-Counters begin at 0 when a worker starts, with every combination of labels. A gauge without a value
-is absent: unknown is not 0. `topic` and `partition` are those assigned to the worker. The outcomes
-of `tapeflow_records_total` overlap (what is `in` is later `stored`): do not add them up. The
-`process_*` metrics of the Prometheus client (CPU, memory, files, start time) are there as well."""
-
-
-class SampleCollector(Collector):
-    """Asks for the samples when it is scraped, so that the way of the records knows nothing of Prometheus.
-
-    A counter with closed labels has every combination from the start, at 0; a gauge without a value is
-    absent, because "unknown" is not 0.
-    """
-
-    def __init__(self, source: Callable[[], Iterable[Sample]]) -> None:
-        """Take what returns the samples of this moment."""
-        self._source = source
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        """Yield one family per metric of the catalogue.
-
-        Raises:
-            ValueError: a sample is not of the catalogue, or a label not of its closed set.
-        """
-        values: dict[Spec, dict[tuple[str, ...], float]] = {spec: _zeros(spec) for spec in CATALOGUE}
-        for sample in self._source():
-            _check(sample)
-            values[sample.spec][sample.labels] = sample.value
-        for spec, by_labels in values.items():
-            make = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-            family = make(spec.name.removesuffix("_total"), spec.help, labels=tuple(spec.labels))
-            for labels, value in by_labels.items():
-                family.add_metric(labels, value)
-            yield family
-
-
-def registry(source: Callable[[], Iterable[Sample]]) -> CollectorRegistry:
-    """Return a registry of its own with the catalogue and the process's CPU, memory and files."""
-    own = CollectorRegistry(auto_describe=False)
-    own.register(SampleCollector(source))
-    ProcessCollector(registry=own)
-    return own
-
-
-def render(own: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """Return the exposition and its content type: OpenMetrics if ``accept`` names it, else text."""
-    try:
-        encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # the client library compares any "version" with numbers
-        encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
-    return encode(own), content_type
-
-
-def markdown() -> str:
-    """Return docs/reference/metrics.md."""
-    lines = [
-        "# Metrics",
-        "",
-        "Generated from `telemetry/metrics.py`; a test keeps the two the same.",
-        "",
-        _INTRODUCTION,
-        "",
-        "| Metric | Kind | Unit | Labels | Meaning |",
-        "|---|---|---|---|---|",
-    ]
-    for spec in CATALOGUE:
-        labels = "; ".join(
-            f"`{name}`" + (": " + ", ".join(f"`{v}`" for v in values) if values else "")
-            for name, values in spec.labels.items()
-        )
-        lines.append(f"| `{spec.name}` | {spec.kind} | {spec.unit} | {labels} | {spec.help} |")
-    return "\n".join(lines) + "\n"
-
-
-def _zeros(spec: Spec) -> dict[tuple[str, ...], float]:
-    return (
-        dict.fromkeys(product(*spec.labels.values()), 0.0) if spec.kind == "counter" and spec.closed else {}
-    )
-
-
-def _check(sample: Sample) -> None:
-    spec = sample.spec
-    if spec not in CATALOGUE:
-        raise ValueError(f"{spec.name} is not in the catalogue")
-    if len(sample.labels) != len(spec.labels):
-        raise ValueError(f"{spec.name} takes the labels {tuple(spec.labels)}")
-    for value, (name, allowed) in zip(sample.labels, spec.labels.items(), strict=True):
-        if allowed and value not in allowed:
-            raise ValueError(f"{spec.name}: {value!r} is no value of {name}")

@@ -27,8 +27,9 @@ from schemas.provider import PROVIDERS, ProviderName
 from schemas.topics import QUOTES_RAW, TRADES
 from sinks.leadership import Leadership
 from streams import topics
-from streams.feed import Feed, FeedOptions
+from streams.feed import Feed
 from streams.feed_dialogues import FEEDS, Format, dialogues
+from streams.feed_options import FeedOptions
 from streams.feed_records import FeedRecords
 from streams.feed_tail import last_word
 from streams.output import Output
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 SPECS = {"trades": TRADES, "quotes": QUOTES_RAW}
 SAY_S = 10.0
+#: for the producer to end: everything has been delivered or given up by then
+END_S = 3.0
 
 
 @click.command()
@@ -163,7 +166,16 @@ async def _run(
             finally:
                 saying.cancel()
     finally:
-        await output.stop()
+        await _end(output)
+
+
+async def _end(output: Output) -> None:
+    """End the producer; while the broker is away it would wait for it for ever."""
+    try:
+        async with asyncio.timeout(END_S):
+            await output.stop()
+    except TimeoutError:
+        log.error("the broker is away: what it has not taken is dropped, the next start tells the hole")  # noqa: TRY400 - nothing else is known
 
 
 async def _say(work: Feed) -> None:

@@ -1,4 +1,4 @@
-"""``tapeflow produce``: trades from a file to Kafka."""
+"""``tapeflow produce``: trades from a file, and jobs, to Kafka."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from domain.clock import SystemClock
+from ops.commands.produce_job import job
 from ops.production import Production, Stop
 from ops.production_progress import ProductionProgress
 from ops.tick_columns import Columns, MappingError
@@ -27,9 +29,33 @@ from telemetry.logs import silenced
 SCHEMA_VERSION = 1
 #: chunks a second when the rate is limited: what is sent at once stays small
 PACES = 20
+TICKS = "ticks"
 
 
-@click.command()
+class _Producing(click.Group):
+    """Takes FILE where a command could stand: ``produce FILE`` is ``produce ticks FILE``."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, *ctx.help_option_names}:
+            args = [TICKS, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Producing)
+def produce() -> None:
+    """Send the trades of a file to Kafka, or jobs.
+
+    \b
+    tapeflow produce trades.csv --set provider=kraken      the same as: tapeflow produce ticks trades.csv ...
+    tapeflow produce job bars --symbols AAPL --session 2025-11-20
+    """  # noqa: D301 - click wants the character
+
+
+produce.add_command(job)
+
+
+@produce.command(TICKS)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--format", "form", type=click.Choice([CSV, NDJSON]), help="Default: by the file's suffix.")
 @click.option("--map", "maps", multiple=True, metavar="FIELD=COLUMN", help="Read a field from a column.")
@@ -50,7 +76,7 @@ PACES = 20
 @click.option("--bootstrap-servers", metavar="HOST:PORT", help="Default: KAFKA_BOOTSTRAP_SERVERS.")
 @click.option("--dry-run", is_flag=True, help="Validate only; needs no broker.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
-def produce(
+def ticks(
     file: Path,
     form: str | None,
     maps: Sequence[str],

@@ -8,7 +8,15 @@ from typing import Any
 
 from ops.history import History
 from schemas.errors import Reason
-from streams.status import Counters, DependencyStatus, PartitionStatus, Rates, WorkerStatus
+from schemas.provider_health import HealthPoint, HealthSample, HealthTerms, ProviderHealth
+from streams.status import (
+    Counters,
+    DependencyStatus,
+    PartitionStatus,
+    ProvidersStatus,
+    Rates,
+    WorkerStatus,
+)
 
 NOW_NS = 1_795_531_431_000_000_000
 UP = DependencyStatus(up=True, since_s=15_120.0, detail="", last_success_s=0.021)
@@ -61,6 +69,63 @@ def worker(**changes: Any) -> WorkerStatus:
         heartbeat_s=0.004,
     )
     return dataclasses.replace(status, **changes)
+
+
+def health(**changes: Any) -> ProviderHealth:
+    """Polygon, which went away 12 s ago after a good hour."""
+    second = 1_000_000_000
+    health = ProviderHealth(
+        provider="polygon",
+        state="open",
+        score=0.3125,
+        terms=HealthTerms(breaker=0.0, latency=0.25, errors=0.75, completeness=1.0),
+        since=NOW_NS - 12 * second,
+        retry_at=NOW_NS + 52 * second,
+        reason="3 failures in a row, the last: away (polygon: 503 no text)",
+        transitions=3,
+        failures_in_row=3,
+        samples=tuple(
+            HealthSample(ts=NOW_NS - (20 - n) * second, failed=n > 8, latency_ms=80.0 + n) for n in range(12)
+        ),
+        history=tuple(
+            HealthPoint(ts=NOW_NS - (600 - 10 * n) * second, score=0.98 if n < 58 else 0.3125)
+            for n in range(60)
+        ),
+        partition=1,
+        position=4_711,
+        ts=NOW_NS - second // 2,
+        worker="trades-1",
+    )
+    return health.model_copy(update=changes)
+
+
+def table() -> ProvidersStatus:
+    """Polygon open, alpaca well, finnhub half-open, nothing known of iex."""
+    well = {"state": "closed", "score": 0.9712, "retry_at": None, "reason": "", "terms": HealthTerms()}
+    probed = {"state": "half_open", "score": 0.61, "retry_at": None, "reason": "1 of 3 probes passed"}
+    return ProvidersStatus(
+        version=1_204,
+        health=(
+            health(),
+            health(provider="alpaca", **well),
+            health(provider="finnhub", **probed),
+        ),
+        with_key=frozenset({"polygon", "alpaca"}),
+        kept=frozenset({"polygon", "finnhub"}),
+    )
+
+
+def asked() -> Counters:
+    """Counters of a worker that has asked polygon for something."""
+    counters = Counters()
+    c = counters.providers
+    c.selected["polygon", "bars_1m"] = 41
+    c.errors["polygon", "away"] = 5
+    for ms in (5.0, 25.0, 12_500.0):
+        c.latency["polygon"].add(ms)
+    c.disagreement["iex", "volume"] = 0.25
+    c.outcomes_folded, c.outcomes_dropped, c.probes = 99, 3, 4
+    return counters
 
 
 def past(seconds: int = 330) -> History:

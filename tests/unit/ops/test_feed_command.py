@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from ops.commands.feed import feed
 from ops.feed_site import FeedSite
 from schemas.errors import ConfigInvalid, DependencyAway
-from streams.feed import Feed, FeedCounts
+from streams.feed import Feed
+from streams.feed_counts import FeedCounts, State
 from tests.unit.streams.clocks import SetClock
 
 
@@ -91,8 +92,9 @@ async def test_probes() -> None:
     stub = StubFeed()
     async with FeedSite(cast(Feed, stub), SetClock(100.0), 0) as site:
         assert await get(f"{site.url}/livez") == (200, "ok\n")
-        for state, code in (("active", 200), ("standby", 200), ("connecting", 503), ("stopping", 503)):
-            stub.counts.state = state
+        codes: dict[State, int] = {"active": 200, "standby": 200, "connecting": 503, "stopping": 503}
+        for state, code in codes.items():
+            stub.counts.turn(state, 90.0)
             assert await get(f"{site.url}/readyz") == (code, f"{state}\n")
         async with aiohttp.ClientSession() as session, session.get(f"{site.url}/status") as response:
             told = await response.json()

@@ -21,9 +21,10 @@ from ops.assets import assets
 from ops.operations import Operations
 from ops.site import SECURITY_HEADERS, Site, prefers_json
 from schemas.errors import BrokerAway, ConfigInvalid
+from schemas.provider import PROVIDERS
 from streams.control import Proposal
 from streams.status import WorkerStatus
-from tests.unit.ops.snapshots import away, worker
+from tests.unit.ops.snapshots import away, table, worker
 
 TOKEN = "let-me-in-please"
 PAGES = {
@@ -32,6 +33,8 @@ PAGES = {
     "/readyz",
     "/health",
     "/metrics",
+    "/stats/providers",
+    "/providers/{name}/health-history",
     "/ops/validate",
     "/ops/config/reload",
     "/static/{name}",
@@ -249,6 +252,23 @@ async def test_metrics_in_both_formats():
         response, text = await served.get("/metrics", headers={"Accept": "application/openmetrics-text"})
         assert response.headers["Content-Type"].startswith("application/openmetrics-text")
         assert text.endswith("# EOF\n")
+
+
+async def test_providers():
+    async with serve() as served:
+        served.worker.snapshot = worker(providers=table())
+        response, text = await served.get("/providers/polygon/health-history")
+        assert (response.status, response.content_type) == (200, "application/json")
+        answer = json.loads(text)
+        assert (answer["provider"], len(answer["history"])) == ("polygon", 60)
+        assert answer["history"][0].keys() == {"timestamp", "score"}
+        response, text = await served.get("/stats/providers")
+        assert response.status == 200
+        assert [row["name"] for row in json.loads(text)["providers"]] == list(PROVIDERS)
+        for path in ("kraken", "..%2Fetc", "%00", "polygon%20"):
+            response, text = await served.get(f"/providers/{path}/health-history")
+            assert (response.status, response.content_type) == (404, "application/problem+json")
+            assert json.loads(text)["status"] == 404
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

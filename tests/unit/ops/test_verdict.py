@@ -6,7 +6,7 @@ import pytest
 
 from ops.verdict import Level, verdict, violations, word
 from streams.status import Rates
-from tests.unit.ops.snapshots import UP, away, partition, worker
+from tests.unit.ops.snapshots import UP, away, partition, table, worker
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,17 @@ def test_what_is_not_known_is_not_well():
     judged = verdict(worker(partitions=(partition(end=None),)))
     assert judged.level is Level.DEGRADED
     assert "nothing is known yet of 1 partition" in judged.sentence
+
+
+def test_a_provider_that_is_not_asked_is_said_to_be():
+    judged = verdict(worker(providers=table()))
+    assert judged.level is Level.DEGRADED
+    (finding,) = judged.findings
+    assert finding.component == "providers"
+    assert finding.sentence == (
+        "polygon is not asked: open since 14:43:39Z: 3 failures in a row, the last: away"
+        " (polygon: 503 no text)"
+    ), "and finnhub is nobody's matter here: it has no key"
 
 
 def test_the_worst_speaks_first():

@@ -100,6 +100,7 @@ def test_reasons_are_a_closed_set_of_label_values() -> None:
         "future",
         "expired",
         "correction",
+        "unserviceable",
         "sink_data",
         "sink_constraint",
     }

@@ -23,7 +23,7 @@ def test_the_corpus_is_large_and_names_are_unique() -> None:
 
 
 def test_every_reason_against_a_value_occurs() -> None:
-    of_state_or_sink = {Reason.EXPIRED, Reason.SINK_DATA, Reason.SINK_CONSTRAINT}
+    of_state_or_sink = {Reason.EXPIRED, Reason.UNSERVICEABLE, Reason.SINK_DATA, Reason.SINK_CONSTRAINT}
     assert {specimen.reason for specimen in POISON} == set(Reason) - of_state_or_sink
 
 

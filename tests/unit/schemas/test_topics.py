@@ -15,30 +15,33 @@ def test_all_are_listed_once() -> None:
         "md.trades.v1",
         "md.quotes.raw.v1",
         "md.candles.v1",
+        "md.provider-outcomes.v1",
+        "md.provider-health.v1",
         "md.control.v1",
         "md.dlq.v1",
     }
-    assert len(TOPICS) == 6
+    assert len(TOPICS) == 8
 
 
 def test_outputs_have_as_many_partitions_as_their_input() -> None:
     assert QUOTES_RAW.partitions == CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
     assert {spec.partitions_here(3) for spec in TOPICS if spec.ticks} == {3}
-    assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [6, 1]
+    assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [6, 3, 1, 1]
     assert all(spec.partitions_here(0) == spec.partitions for spec in TOPICS)
 
 
 @pytest.mark.parametrize("spec", TOPICS, ids=lambda spec: spec.name)
 class TestEach:
     def test_name(self, spec: TopicSpec) -> None:
-        assert re.fullmatch(r"md(\.[a-z]+)+\.v[1-9][0-9]*", spec.name)
+        assert re.fullmatch(r"md(\.[a-z]+(-[a-z]+)*)+\.v[1-9][0-9]*", spec.name)
 
     def test_the_broker_sets_the_time(self, spec: TopicSpec) -> None:
         # else the verdict on the future would not be the same when a record is folded again
         assert spec.config["message.timestamp.type"] == "LogAppendTime"
 
     def test_what_is_compacted_has_no_retention(self, spec: TopicSpec) -> None:
-        assert (spec.config["cleanup.policy"] == "compact") == (spec.name == "md.control.v1")
+        compacted = spec.name in ("md.control.v1", "md.provider-health.v1")
+        assert (spec.config["cleanup.policy"] == "compact") == compacted
         assert ("retention.ms" in spec.config) != spec.compact
 
     def test_settings_are_text(self, spec: TopicSpec) -> None:

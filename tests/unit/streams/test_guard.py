@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faust.types import TP, Message
+from faust.types import TP, ConsumerMessage, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ from schemas.dead_letter import DeadLetter, dead_letter_id
 from schemas.errors import Poison, Reason
 from streams import guard
 from streams.chunks import chunk_message
-from streams.guard import Diverted
+from streams.guard import Diverted, SingleRecord
+from streams.setting_sources import Reading, detached
+from streams.settings import InForce
 from tests.unit.streams.consumers import TICKS, Record, TickApp, driven_consumer, slice_of, tenure
 
 TP0 = TP(TICKS, 0)
@@ -135,3 +138,79 @@ async def test_whoever_leaves_the_loop_acknowledges_nothing():
     with pytest.raises(ZeroDivisionError):
         await fail_at_the_first()
     assert event.acks == 0
+
+
+def single(offset: int, generation: int, headers: Any = None, value: bytes | None = b"{}") -> Event:
+    """An event as the driver makes it: seconds, not milliseconds."""
+    return Event(
+        ConsumerMessage(
+            topic="jobs",
+            partition=3,
+            offset=offset,
+            timestamp=1_700_000_000_123 / 1000.0,
+            timestamp_type=1,
+            headers=headers,
+            key=b"job-1",
+            value=value,
+            checksum=None,
+            tp=TP("jobs", 3),
+            generation_id=generation,
+        )
+    )
+
+
+async def test_a_single_record_is_what_the_broker_has():
+    app = TickApp()
+    app.consumer_generation_id = 4
+    headers = (("a", b"1"), ("a", b"2"))
+    events = [single(7, 4, headers), single(8, 4, value=None), single(9, 4, {"b": b"3"})]
+    taken = [one async for one in guard.events(app, Stream(*events))]
+    assert [one.tp for one in taken] == [TP("jobs", 3)] * 3
+    assert taken[0].record == SingleRecord(7, 1_700_000_000_123, 1, b"job-1", b"{}", headers)
+    assert (taken[1].record.value, taken[1].record.headers) == (None, ())
+    assert taken[2].record.headers == (("b", b"3"),)
+    assert [event.acks for event in events] == [0, 0, 0]
+    taken[1].ack()
+    assert [event.acks for event in events] == [0, 1, 0]
+
+
+async def test_single_records_of_an_assignment_that_has_ended_are_dropped():
+    app = TickApp()
+    app.consumer_generation_id = 4
+    events = [single(7, 3), single(7, 4)]
+    taken: list[Any] = [one.event async for one in guard.events(app, Stream(*events))]
+    assert taken == events[1:]
+    assert [event.acks for event in events] == [1, 0]
+    assert app.counters.stale_dropped == 1
+
+
+async def test_whoever_leaves_the_loop_acknowledges_no_single_record():
+    app = TickApp()
+    event = single(7, app.consumer_generation_id)
+
+    async def fail_at_the_first() -> None:
+        async for _ in guard.events(app, Stream(event)):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_at_the_first()
+    assert event.acks == 0
+
+
+@pytest.mark.parametrize(("partitions", "target"), [(12, 5), (4, 1), (1, 0)])
+async def test_a_diverted_record_goes_to_the_partition_of_its_number(partitions, target):
+    delivered: list[Any] = []
+
+    async def deliver(messages: Any) -> None:
+        delivered.append(messages)
+
+    app: Any = TickApp()
+    app.in_force = InForce(Reading(detached({"topic_partitions": partitions, "topic_prefix": "x."}), {}))
+    app.services = SimpleNamespace(output=SimpleNamespace(deliver=deliver))
+    record = Record(42, b"?")
+    await guard.divert(app, TP("jobs", 5), Diverted(record, Poison(Reason.SCHEMA, "job_id: no"), "decode"))
+    ((where, (message,)),) = delivered[0].items()
+    assert where == ("x.md.dlq.v1", target)
+    assert (message[0], message[1]) == (record.key, b"?")
+    assert dict(message[2])["dlq.orig.partition"] == b"5"
+    assert app.counters.dead_letters[Reason.SCHEMA] == 1

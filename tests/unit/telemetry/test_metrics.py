@@ -11,9 +11,21 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from telemetry import metrics
-from telemetry.metrics import CATALOGUE, Sample, Spec, markdown, registry, render
+from telemetry.exposition import markdown, registry, render
+from telemetry.metrics import CATALOGUE, Distribution, Sample, Spec
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0, text/plain;version=0.0.4;q=0.5"
+
+
+#: as operators' dashboards have known them
+KNOWN = {
+    "jobs_processed_total",
+    "provider_selected_total",
+    "provider_errors_total",
+    "provider_latency_ms",
+    "circuit_state",
+    "bar_disagreement_ratio",
+}
 
 
 def test_names():
@@ -21,10 +33,12 @@ def test_names():
     assert len(names) == len(set(names))
     declared = {s.name for s in vars(metrics).values() if isinstance(s, Spec)}
     assert declared == set(names), "declared and not listed, or the other way round"
+    assert set(names) >= KNOWN
     for spec in CATALOGUE:
-        assert re.fullmatch(r"tapeflow(_[a-z][a-z0-9]*)+", spec.name)
+        assert spec.name in KNOWN or re.fullmatch(r"tapeflow(_[a-z][a-z0-9]*)+", spec.name)
         assert spec.name.endswith("_total") == (spec.kind == "counter")
-        assert not re.search(
+        assert bool(spec.bounds) == (spec.kind == "histogram")
+        assert spec.name in KNOWN or not re.search(
             r"_(ms|millis|milliseconds|minutes|hours|kb|mb|percent|count|sum|bucket)(_|$)", spec.name
         )
         assert spec.help.endswith(".")
@@ -55,10 +69,13 @@ def test_a_gauge_without_a_value_is_absent():
         Sample(metrics.DEAD_LETTERS, 1),
         Sample(metrics.TRANSACTIONS, 1, ("x",)),
         Sample(Spec("tapeflow_other_total", "counter", "Not declared."), 1),
+        Sample(metrics.PROVIDER_LATENCY, 7.0, ("iex",)),
+        Sample(metrics.PROVIDER_LATENCY, Distribution((1, 2), 7.0), ("iex",)),
+        Sample(metrics.PROBES, Distribution((1,), 7.0)),
     ],
 )
 def test_nothing_outside_the_catalogue(sample):
-    with pytest.raises(ValueError, match="tapeflow_"):
+    with pytest.raises(ValueError, match=r"tapeflow_|provider_"):
         list(registry(lambda: [sample]).collect())
 
 
@@ -84,6 +101,26 @@ def test_both_formats_parse_and_agree():
     assert by_text == by_openmetrics
     assert by_text["tapeflow_candles_total", (("kind", "final"),)] == 7
     assert b"process_resident_memory_bytes" in text
+
+
+def test_a_histogram_counts_from_below():
+    classes = (2, 0, 3, *[0] * 8, 1)
+    own = registry(lambda: [Sample(metrics.PROVIDER_LATENCY, Distribution(classes, 20_071.0), ("iex",))])
+    for text, parse in (
+        (render(own, "")[0].decode(), parse_text),
+        (render(own, OPENMETRICS)[0].decode(), parse_openmetrics),
+    ):
+        (family,) = (f for f in parse(text) if f.name == "provider_latency_ms")
+        assert family.type == "histogram"
+        found = {
+            (s.name.removeprefix("provider_latency_ms"), s.labels.get("le", "")): s.value
+            for s in family.samples
+            if s.labels["provider"] == "iex"
+        }
+        assert [found["_bucket", le] for le in ("5.0", "10.0", "25.0", "10000.0", "+Inf")] == [2, 2, 5, 5, 6]
+        assert (found["_count", ""], found["_sum", ""]) == (6, 20_071)
+        others = [s.value for s in family.samples if s.labels["provider"] == "polygon"]
+        assert others == [0.0] * 14, "a provider that was never asked is there from the start"
 
 
 @pytest.mark.parametrize(
