@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CODE := schemas domain telemetry migrations providers sinks streams sandbox agents ops tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test unit conformance check fix docs bench lock clean
+.PHONY: help install demo up down test unit conformance system check fix docs bench lock clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,15 +41,17 @@ up: $(VENV)/.sandbox ## Start a broker and a database to work with
 down: ## Stop what `make up` started
 	@$(BIN)/tapeflow down
 
-test: $(VENV)/.dev conformance ## Run all tests, on a real Kafka and TimescaleDB
-	@$(BIN)/python -m pytest
+test: unit conformance system ## Run all tests
+
+system: $(VENV)/.dev ## Run the tests on a real Kafka and TimescaleDB, real workers among them
+	@$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/architecture
 
 conformance: $(CLIENTS)/.done ## Hold the vendors' own clients against the emulator
 	@# warnings are the clients' own: deprecated parts, sockets left to the collector
 	@$(CLIENTS)/bin/python -m pytest -q -W ignore --confcutdir=tests/conformance tests/conformance $(WRITE)
 
 unit: $(VENV)/.dev ## Run the tests that need no network
-	@$(BIN)/python -m pytest -q tests/unit tests/architecture
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal tests/unit tests/architecture
 
 check: $(VENV)/.dev ## Format, lint, types, imports, unit tests, docs: under a minute
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
@@ -57,7 +59,7 @@ check: $(VENV)/.dev ## Format, lint, types, imports, unit tests, docs: under a m
 	@$(BIN)/mypy $(CODE)
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	@$(BIN)/tapeflow schema export --check
-	@$(BIN)/python -m pytest -q tests/unit tests/architecture
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal tests/unit tests/architecture
 
 fix: $(VENV)/.dev ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .

@@ -86,6 +86,12 @@ class Contender:
         assert row is not None
         return int(row[0])
 
+    def count(self, sql: str) -> int:
+        """Ask the database for one number."""
+        row = self._connection.execute(sql).fetchone()
+        assert row is not None
+        return int(row[0])
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait, as long as the process lives."""
         deadline = time.monotonic() + PATIENCE_S

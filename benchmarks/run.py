@@ -66,17 +66,23 @@ class Bench:
 
     def worker(self, topics: Filled, **settings: str) -> Contender:
         """Return a tapeflow worker."""
-        return Contender("ops.cli", ["worker"], self._env(topics, **settings), self._log)
+        return self.worker_of(topics.prefix, **settings)
+
+    def worker_of(self, prefix: str, **settings: str) -> Contender:
+        """Return a tapeflow worker on topics of this prefix."""
+        return Contender("ops.cli", ["worker"], self._env(prefix, **settings), self._log)
 
     def bare(self, topics: Filled) -> Contender:
         """Return the bare loop."""
-        return Contender("benchmarks.bare_loop", [], self._env(topics), self._log)
+        return Contender("benchmarks.bare_loop", [], self._env(topics.prefix), self._log)
 
     def stock(self, topics: Filled) -> Contender:
         """Return the stock Faust agent."""
-        return Contender("benchmarks.stock_faust", ["worker", "--without-web"], self._env(topics), self._log)
+        return Contender(
+            "benchmarks.stock_faust", ["worker", "--without-web"], self._env(topics.prefix), self._log
+        )
 
-    def _env(self, topics: Filled, **settings: str) -> dict[str, str]:
+    def _env(self, prefix: str, **settings: str) -> dict[str, str]:
         name = f"bench_{uuid.uuid4().hex[:10]}"
         with psycopg.connect(self._maintenance, autocommit=True) as connection:
             connection.execute(f'create database "{name}"')
@@ -88,7 +94,7 @@ class Bench:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "DATABASE_URL": url,
-            "TOPIC_PREFIX": topics.prefix,
+            "TOPIC_PREFIX": prefix,
             "TOPIC_PARTITIONS": str(fill.PARTITIONS),
             "KAFKA_GROUP": name,
             "WEB_PORT": str(port),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
@@ -20,62 +19,17 @@ from providers.polygon.stream import PolygonDialogue
 from schemas.errors import ConfigInvalid, OutageOutlasted
 from schemas.topics import QUOTES_RAW, TRADES
 from sinks.leadership import Leadership
-from streams.feed import Feed, FeedOptions
+from streams.feed import Feed
+from streams.feed_options import FeedOptions
 from streams.feed_records import FeedRecords
 from streams.feed_tail import LastWord
-from streams.output import Message, Output, Target
+from streams.output import Output
 from tests.feed_server import KEY, FeedServer, feed_server
+from tests.integration.feed_stubs import StubBroker, StubLock
 
 SECOND_NS = 1_000_000_000
 SYMBOLS = ("AAPL", "MSFT", "IBM")
 PARTITIONS = 2
-
-
-@dataclass(slots=True)
-class StubBroker:
-    """Takes what it is given, unless it is held up or away."""
-
-    records: list[tuple[Target, dict[str, Any]]] = field(default_factory=list)
-    deliveries: int = 0
-    held: asyncio.Event = field(default_factory=asyncio.Event)
-    failure: Exception | None = None
-
-    def __post_init__(self) -> None:
-        self.held.set()
-
-    async def deliver(self, messages: Mapping[Target, Iterable[Message]]) -> None:
-        await self.held.wait()
-        if self.failure:
-            raise self.failure
-        self.deliveries += 1
-        for target, found in messages.items():
-            self.records += [(target, json.loads(value or b"")) for _, value, _ in found]
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [value for _, value in self.records if value.get("type", "tick") == kind]
-
-
-@dataclass(slots=True)
-class StubLock:
-    """A lock whose holder a test names."""
-
-    ours: bool = True
-    trusted: bool = True
-    resigned: int = 0
-    proofs: int = 0
-
-    async def stand(self) -> bool:
-        return self.ours
-
-    async def prove(self) -> bool:
-        self.proofs += 1
-        return self.ours
-
-    def leads(self) -> bool:
-        return self.ours and self.trusted
-
-    async def resign(self) -> None:
-        self.resigned += 1
 
 
 @dataclass(slots=True)
