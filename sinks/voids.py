@@ -31,7 +31,7 @@ DELETE = f"""
     delete from candles_intraday
     where symbol = any(%(symbols)s) and interval = %(interval)s and adjustment = %(adjustment)s
       and ts >= {to_time("%(start)s")} and ts < {to_time("%(end)s")}
-      and coverage = 'iex' and not is_final
+      and coverage = 'iex' and not is_final and as_of is not null
 """  # noqa: S608 - constants of these modules
 
 

@@ -63,10 +63,17 @@ def migrate() -> None:
 @migrate.command()
 @database_url
 @chosen_option
+@click.option(
+    "--pre",
+    "pre_only",
+    is_flag=True,
+    help="Stop before the first `post` file: workers of the release before still run.",
+)
 @as_json
-def up(database_url: str, option: str, *, as_json: bool) -> None:
+def up(database_url: str, option: str, *, pre_only: bool, as_json: bool) -> None:
     """Apply what is missing and print the names; safe to run by several at once."""
-    _print_ids("applied", migrate_up(database_url, option=_wanted(option), on_progress=_say), as_json=as_json)
+    applied = migrate_up(database_url, option=_wanted(option), pre_only=pre_only, on_progress=_say)
+    _print_ids("applied", applied, as_json=as_json)
 
 
 @migrate.command()

@@ -246,7 +246,7 @@ async def test_whoever_serves_wrong_bars_is_indicted_by_two_that_agree(
     assert len(wrong) == 3
     for report in wrong:
         assert report.incompleteness == pytest.approx(share, abs=0.04)
-        assert (report.purpose, report.outcome, report.asked is not None) == ("judgement", "ok", True)
+        assert (report.purpose, report.outcome, report.asked is not None) == ("proof", "ok", True)
         assert "alpaca and finnhub" in report.detail
         assert f"{report.rows} bars" in report.detail
         assert any(f"; {name} of 2025-11-13T" in report.detail for name in fields)

@@ -31,8 +31,11 @@ def test_the_way_up_and_down(plain_database: str):
     assert json.loads(before.stdout)["pending"] == len(NAMES)
     assert "tapeflow migrate up" in before.stderr
 
+    first_post = next(n for n, name in enumerate(NAMES) if "_post_" in name)
+    pre = run("up", "--pre", url=plain_database)
+    assert (pre.returncode, pre.stdout.split()) == (0, NAMES[:first_post])
     up = run("up", url=plain_database)
-    assert (up.returncode, up.stdout.split()) == (0, NAMES)
+    assert (up.returncode, up.stdout.split()) == (0, NAMES[first_post:])
 
     status = run("status", "--json", url=plain_database)
     report = json.loads(status.stdout)
