@@ -71,6 +71,7 @@ docs: $(VENV)/.dev ## Write the reference that is made from code
 bench: $(VENV)/.dev ## Measure the worker against a bare loop and stock Faust, in one run
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.parse
+	@$(BIN)/python -m benchmarks.jobs
 
 lock: $(VENV)/.dev ## Compile requirements/*.lock anew (needs uv)
 	@deploy/lock.sh

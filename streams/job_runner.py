@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 #: the reasons of a dead letter are one line; what was tried is in `job_attempts`
 MAX_DETAIL = 480
+QUEUED = "queued in backfill_jobs"
 
 
 def wants_of(job: BarsFetchJob | QuotesFetchJob) -> Wants:
@@ -100,7 +101,9 @@ class JobRunner(Service):
             await self._divert(event, job, "decode")
             self._app.counters.jobs["unknown", "poison"] += 1
         elif isinstance(job, BackfillJob):
-            await self._finish(event, job, self._result(event, job, "waiting", backfill=_backfill(job)))
+            await self._finish(
+                event, job, self._result(event, job, "waiting", detail=QUEUED, backfill=_backfill(job))
+            )
         else:
             await self._fetch(event, job)
         event.ack()
