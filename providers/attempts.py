@@ -115,7 +115,7 @@ class Attempts:
         detail = ""
         if error is not None:
             result = None
-            outcome, detail = _outcome(error), str(error)[:MAX_DETAIL]
+            outcome, detail = outcome_of(error), str(error)[:MAX_DETAIL]
         else:
             assert result is not None
             rows = len(result.rows)
@@ -186,7 +186,8 @@ class Attempts:
         )
 
 
-def _outcome(error: ProviderError | Transient) -> Outcome:
+def outcome_of(error: ProviderError | Transient) -> Outcome:
+    """Return the word for an error: `Transient` is our own count of permits that cannot be reached."""
     if isinstance(error, Transient):
         return "rate_limited"
     return next((word for kind, word in _OUTCOMES.items() if isinstance(error, kind)), "away")

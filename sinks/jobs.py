@@ -104,3 +104,23 @@ def read(connection: Connection, job_id: str) -> JobStatus | None:
         return JobStatus(
             **job, attempts=tuple(attempts), waiting=tuple(waiting), backfill=dict(pieces.fetchall())
         )
+
+
+#: attempts go with their job
+PURGE = """
+    delete from jobs where job_id in (
+      select job_id from jobs j
+      where updated_at < now() - %s * interval '1 day' and state <> 'waiting'
+        and not exists (select from waiting_requests w where w.job_id = j.job_id)
+      order by updated_at limit 5000)
+"""
+
+
+def purge(connection: Connection, older_than_days: int) -> int:
+    """Forget jobs that ended so many days ago, some thousands at a time, and commit; return how many.
+
+    Their rows of bars and quotes stay.
+    """
+    count = connection.execute(PURGE, (older_than_days,)).rowcount
+    connection.commit()
+    return count

@@ -11,8 +11,8 @@ from providers.sessions import DAY_NS
 from schemas.jobs import BarsFetchJob, QuotesFetchJob
 from schemas.provider import Interval
 
-#: closed hours counted: a month of minutes of two symbols; what a worker holds of one job at a time
-PART_BARS = 100_000
+#: closed hours counted: a month of minutes of a symbol; what a worker holds of one job at a time
+PART_BARS = 50_000
 #: a busy symbol has some 100,000 quotes an hour
 PART_QUOTES_NS = 3_600_000_000_000
 PART_SYMBOLS = 1_000

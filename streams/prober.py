@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mode import Service
 
+from providers.attempts import OWN_BUDGET, outcome_of
 from providers.base import BarsRequest, BarsResult, QuotesRequest, QuotesResult
 from providers.capability import DAY_NS, Access, can_serve
-from schemas.errors import (
-    AuthFailed,
-    BadRequest,
-    EntitlementMissing,
-    Malformed,
-    NotFound,
-    ProviderAway,
-    ProviderError,
-    RateLimited,
-    Transient,
-)
+from schemas.errors import ProviderError, RateLimited, Transient
 from schemas.outcome import Asked, Outcome, ProviderOutcome
 from schemas.provider import Adjustment, ProviderName
 from schemas.provider_health import ProviderHealth
@@ -46,22 +37,10 @@ SYMBOL: Final = "AAPL"
 ADJUSTMENTS: Final[tuple[Adjustment, ...]] = ("raw", "split", "all")
 #: of a job's window: no probe fetches a year of minutes
 LONGEST_NS: Final = 7 * DAY_NS
-#: as the code of our own budget; see `providers.limits`
-OUR_BUDGET: Final = "budget"
 
 #: the provider answers, and this question is no use
 GIVEN_UP: Final[frozenset[Outcome]] = frozenset(
     {"empty", "not_found", "entitlement", "bad_request", "malformed"}
-)
-
-OUTCOMES: Final[tuple[tuple[type[ProviderError], Outcome], ...]] = (
-    (AuthFailed, "auth"),
-    (EntitlementMissing, "entitlement"),
-    (BadRequest, "bad_request"),
-    (NotFound, "not_found"),
-    (RateLimited, "rate_limited"),
-    (ProviderAway, "away"),
-    (Malformed, "malformed"),
 )
 
 Request = BarsRequest | QuotesRequest
@@ -160,11 +139,11 @@ class Prober(Service):
             self.log.debug("%s cannot be probed now: %s", provider, exc)
             return REFUSED_S
         except RateLimited as exc:
-            if exc.code == OUR_BUDGET:
+            if exc.code == OWN_BUDGET:
                 return min(exc.retry_after_s, REFUSED_S)
             outcome, detail, wait_s = "rate_limited", str(exc), max(PAUSE_S, min(exc.retry_after_s, 60.0))
         except ProviderError as exc:
-            outcome, detail = next(word for kind, word in OUTCOMES if isinstance(exc, kind)), str(exc)
+            outcome, detail = outcome_of(exc), str(exc)
         latency_ms, share = (clock.monotonic() - begun) * 1_000 / requests, None
         if rows and isinstance(request, BarsRequest) and isinstance(result, BarsResult):
             # a vendor that lies with status 200 would pass every probe that only looks at the status

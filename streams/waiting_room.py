@@ -10,7 +10,7 @@ from mode import Service
 from providers.base import BarsRequest
 from providers.serving import Wants
 from schemas.errors import DatabaseAway, Poison
-from sinks import waiting
+from sinks import jobs, waiting
 from sinks.job_results import JobResult, JobRow, WaitingRow
 from sinks.waiting import Leased
 from streams import job_results
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: the table is looked at so often, and at once when the provider table has changed
 PERIOD_S = 2.0
 COUNT_S = 5.0
+#: what became of a job is known for so long
+KEPT_DAYS = 30
+PURGE_S = 600.0
 #: jobs that come now go first: so many of those that wait are under way at a time
 AT_ONCE = 8
 #: what nobody can serve now is not looked at again before
@@ -37,6 +40,7 @@ class WaitingRoom(Service):
         super().__init__(**kw)
         self._app = app
         self._count_due = 0.0
+        self._purge_due = app.clock.monotonic() + PURGE_S
         self.counts: dict[str, int] | None = None
         """Requests that wait in the whole fleet, as of the last look; None before it."""
 
@@ -64,6 +68,9 @@ class WaitingRoom(Service):
 
     async def _count(self) -> None:
         now = self._app.clock.monotonic()
+        if now >= self._purge_due:
+            await self._app.services.jobs_database.attempt(jobs.purge, KEPT_DAYS)
+            self._purge_due = now + PURGE_S
         if now >= self._count_due:
             self.counts = await self._app.services.jobs_database.attempt(waiting.counts)
             self._count_due = now + COUNT_S

@@ -41,12 +41,15 @@ class Running:
     task: asyncio.Task[None]
 
     async def until(self, condition: Callable[[], object], seconds: float = 10) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                if self.task.done():
-                    self.task.result()
-                    raise AssertionError("the feed has ended")
-                await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    if self.task.done():
+                        self.task.result()
+                        raise AssertionError("the feed has ended")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError(f"not within {seconds:g} s: {self.feed.counts}") from None
 
     async def stop(self) -> None:
         self.feed.stop()
@@ -203,6 +206,9 @@ async def test_a_slow_broker_is_told_even_if_the_vendor_does_not_part() -> None:
         kept = one.feed.promised_ns
         one.broker.held.clear()
         await one.until(lambda: one.feed.buffered >= 20)
+        # the next ticks find no room
+        received = one.feed.counts.received
+        await one.until(lambda: one.feed.counts.received > received)
         await asyncio.sleep(0.6)
         assert one.feed.buffered < 20 + 100
         one.broker.held.set()

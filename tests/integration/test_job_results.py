@@ -11,11 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from providers.base import BarRow
 from schemas.errors import Reason
 from sinks import job_results, jobs, vendor_bars, waiting
 from sinks.database import Connection
 from sinks.job_results import JobResult
 from sinks.jobs import JobStatus
+from sinks.voids import Void
 from tests.unit.sinks.bars import MINUTE_NS, START
 from tests.unit.sinks.results import (
     HOUR_NS,
@@ -526,3 +528,40 @@ def test_raw_and_adjusted_bars_of_one_minute_and_both_coverages(connection):
         (START // SECOND_NS, "split", "consolidated", "polygon", 400.0),
         (START // SECOND_NS + 60, "raw", "iex", "iex", 5.0),
     ]
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_with_their_attempts(connection):
+    store(
+        connection,
+        job_result("old", attempts=[attempt()]),
+        job_result("heals", waiting=[waiting_row(heal=True)]),
+        job_result("waits", "waiting", waiting=[waiting_row()]),
+        job_result("young", attempts=[attempt()]),
+    )
+    connection.execute("update jobs set updated_at = now() - interval '31 days' where job_id <> 'young'")
+    connection.commit()
+    assert jobs.purge(connection, 30) == 1
+    left = {job_id for (job_id,) in connection.execute("select job_id from jobs").fetchall()}
+    assert left == {"heals", "waits", "young"}
+    tried = connection.execute("select distinct job_id from job_attempts").fetchall()
+    assert tried == [("young",)]
+    assert jobs.purge(connection, 30) == 0
+
+
+def test_healing_takes_away_what_the_better_source_does_not_have(connection):
+    def minutes(*numbers: int) -> list[BarRow]:
+        return [bar_row(ts_event=START + n * MINUTE_NS) for n in numbers]
+
+    lesser = bars(*minutes(0, 1, 2, 3), provider="iex", feed="tiingo", coverage="iex", final_before_ns=0)
+    store(connection, job_result("job-1", bars=[lesser], waiting=[waiting_row(heal=True)]))
+    (leased,) = lease(connection)
+    better = bars(*minutes(0, 2))
+    void = Void(("AAPL",), "1m", "raw", START, START + 3 * MINUTE_NS)
+    store(connection, finish(leased, bars=[better], voids=[void]))
+    rows = connection.execute(
+        "select (extract(epoch from ts)::int8 * 1000000000 - %s) / %s, provider from candles_intraday "
+        "order by ts",
+        (START, MINUTE_NS),
+    ).fetchall()
+    # the minute after the window was not healed: its stand-in stays
+    assert rows == [(0, "polygon"), (2, "polygon"), (3, "iex")]

@@ -62,8 +62,8 @@ def test_bars_are_asked_once_each(
 
 def test_a_small_job_is_one_request() -> None:
     window = TimeWindow(start=START, end=START + timedelta(hours=6, minutes=30))
-    (part,) = requests(BarsFetchJob(job_id="j", symbols=SYMBOLS[:200], interval="1m", window=window))
-    assert part.symbols == SYMBOLS[:200]
+    (part,) = requests(BarsFetchJob(job_id="j", symbols=SYMBOLS[:100], interval="1m", window=window))
+    assert part.symbols == SYMBOLS[:100]
 
 
 def test_the_latest_quotes_are_one_request() -> None:
