@@ -122,7 +122,7 @@ def _check_requests(rig: Rig, emulator: Emulator, timeline: list[tuple[str, int]
     asked = [a for a in emulator.log.of("polygon") if demoted < a.at_ns < promoted]
     probes = [o for o in outcomes(rig, "polygon") if o.purpose == "probe"]
     # one that meets a 503 is repeated once by the client
-    of_probes = sum(1 if o.outcome in ("ok", "empty") else 2 for o in probes)
+    of_probes = sum(2 if o.outcome == "away" else 1 for o in probes)
     print(f"after the demotion: {len(asked)} requests, {len(probes)} probes took {of_probes} of them")
     assert len(asked) - of_probes <= 5
     assert probes
