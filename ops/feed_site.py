@@ -61,5 +61,9 @@ class FeedSite:
     async def _status(self, _: web.Request) -> web.Response:
         counts = asdict(self._feed.counts)
         counts["state_s"] = round(self._clock.monotonic() - counts.pop("since"), 3)
-        told = {"buffered": self._feed.buffered, "promised_ns": self._feed.promised_ns}
+        told = {
+            "buffered": self._feed.buffered,
+            "unread_s": round(self._feed.unread_s, 3),
+            "promised_ns": self._feed.promised_ns,
+        }
         return web.json_response({"schema_version": SCHEMA_VERSION, **counts, **told})

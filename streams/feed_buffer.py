@@ -24,18 +24,27 @@ class FeedBuffer:
         self._entries: deque[Entry] = deque()
         self._changed = asyncio.Condition()
         self._closed = False
+        self._full_since: float | None = None
         self.ticks = 0
         """Ticks in it."""
 
+    @property
+    def waiting_s(self) -> float:
+        """Seconds that somebody has waited for room; 0 if nobody does."""
+        return 0.0 if self._full_since is None else self._clock.monotonic() - self._full_since
+
     async def put(self, entry: Entry) -> float:
-        """Add an entry; return the seconds that it took until there was room."""
-        begun = self._clock.monotonic()
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.ticks < self._most)
-            self._entries.append(entry)
-            self.ticks += _size(entry)
-            self._changed.notify_all()
-        return self._clock.monotonic() - begun
+        """Add an entry; return the seconds that it took until there was room. For one task at a time."""
+        self._full_since = self._clock.monotonic()
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.ticks < self._most)
+                self._entries.append(entry)
+                self.ticks += _size(entry)
+                self._changed.notify_all()
+            return self.waiting_s
+        finally:
+            self._full_since = None
 
     async def take(self, ticks: int) -> list[Entry]:
         """Return what there is, of so many ticks or a little more; nothing only at the end, after `close`."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import queue
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -19,6 +17,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from domain.clock import SystemClock
+from tests.server_thread import in_thread
 
 KEY = "a-key-that-nobody-may-see"
 MS = 1_000_000
@@ -217,20 +216,5 @@ async def feed_server(rate: float = 20.0, **how: Any) -> AsyncIterator[FeedServe
 @contextmanager
 def feed_server_thread(rate: float = 20.0, **how: Any) -> Iterator[FeedServer]:
     """Run a server in a thread of its own, for tests that wait without a loop."""
-    ready: queue.Queue[FeedServer] = queue.Queue()
-    loop = asyncio.new_event_loop()
-    done = asyncio.Event()
-
-    async def run() -> None:
-        async with feed_server(rate, **how) as server:
-            ready.put(server)
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
-    thread.start()
-    try:
-        yield ready.get(timeout=10)
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
+    with in_thread(feed_server(rate, **how)) as (server, _):
+        yield server

@@ -222,8 +222,8 @@ class Rig:
         with psycopg.connect(self.database_url) as connection:
             cursor = connection.execute(
                 "select symbol, interval, (extract(epoch from ts))::int8 * 1000000000 as ts, o, h, l, c, v, "
-                "vwap, trade_count, provider, feed, rule, provider_rank, revision, is_final "
-                "from candles_intraday"
+                "vwap, trade_count, provider, feed, coverage, adjustment, rule, provider_rank, revision, "
+                "is_final, as_of from candles_intraday"
             )
             assert cursor.description is not None
             names = [column.name for column in cursor.description]

@@ -80,6 +80,7 @@ class StubFeed:
 
     counts: FeedCounts = field(default_factory=lambda: FeedCounts(state="active", since=90.0, received=7))
     buffered: int = 3
+    unread_s: float = 1.5
     promised_ns: int = 1_764_000_000_000_000_000
 
 
@@ -100,7 +101,7 @@ async def test_probes() -> None:
             told = await response.json()
     assert told["schema_version"] == 1
     assert (told["state"], told["state_s"], told["received"]) == ("stopping", 10.0, 7)
-    assert (told["buffered"], told["promised_ns"]) == (3, 1_764_000_000_000_000_000)
+    assert (told["buffered"], told["unread_s"], told["promised_ns"]) == (3, 1.5, 1_764_000_000_000_000_000)
     assert site.url.startswith("http://127.0.0.1:")
 
 

@@ -44,11 +44,14 @@ async def test_no_more_is_taken_than_asked_for_and_a_frame() -> None:
 async def test_who_puts_waits_while_it_is_full_and_is_told_how_long() -> None:
     one = buffer(4)
     assert await one.put(ticks(5)) < 0.05
+    assert one.waiting_s == 0
     waiting = asyncio.create_task(one.put(CLOCK))
     await asyncio.sleep(0.1)
     assert not waiting.done()
+    assert 0.09 < one.waiting_s
     await one.take(1)
     assert 0.09 < await waiting < 1.0
+    assert one.waiting_s == 0
 
 
 async def test_who_takes_waits_for_something() -> None:
@@ -85,4 +88,4 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
         async with asyncio.timeout(0.01):
             await one.put(CLOCK)
     assert len(await one.take(10)) == 1
-    assert one.ticks == 0
+    assert (one.ticks, one.waiting_s) == (0, 0)
