@@ -119,11 +119,7 @@ class FeedListener:
         self._counts.received += len(ticks)
         self._word.heard(ticks)
         self._backoff.received(self._clock.monotonic())
-        waited_s = await self._buffer.put(Ticks(ticks))
-        if waited_s > self._options.stall_s:
-            reason = f"slow consumer: the socket was not read for {waited_s:.1f} s"
-            self._counts.failed(reason)
-            await self._tell([self._word.lost(reason, self._clock.now_ns())])
+        await self._put(Ticks(ticks))
 
     async def _answered(self, connection: Connection, event: Answered) -> None:
         said = self._word.answered(event.asked_ns, self._clock.monotonic())
@@ -136,9 +132,16 @@ class FeedListener:
 
     async def _tell(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            if isinstance(entry, Hole):
-                self._counts.told(entry.told.reason)
-            await self._buffer.put(entry)
+            await self._put(entry)
+
+    async def _put(self, entry: Entry) -> None:
+        """Put an entry into the buffer; tell if the socket was not read for long meanwhile."""
+        if isinstance(entry, Hole):
+            self._counts.told(entry.told.reason)
+        waited_s = await self._buffer.put(entry)
+        if waited_s > self._options.stall_s:
+            reason = f"slow consumer: the socket was not read for {waited_s:.1f} s"
+            await self._put(self._word.lost(reason, self._clock.now_ns()))
 
     def _note(self, event: Event) -> None:
         counts = self._counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ from streams.feed_options import FeedOptions
 from streams.feed_records import FeedRecords
 from streams.feed_tail import LastWord
 from streams.output import Output
-from tests.feed_server import KEY, FeedServer, feed_server
+from tests.feed_server import KEY, MS, FeedServer, feed_server
 from tests.integration.feed_stubs import StubBroker, StubLock
 
 SECOND_NS = 1_000_000_000
@@ -213,6 +214,25 @@ async def test_a_slow_broker_is_told_even_if_the_vendor_does_not_part() -> None:
         assert hole["ts_from"] <= kept
         assert hole["ts_event"] - kept >= 0.6 * SECOND_NS
         assert len(one.server.logins) == 1
+
+
+async def test_a_slow_broker_is_told_even_if_it_was_a_clock_that_found_no_room() -> None:
+    async with running(buffer_ticks=20, stall_s=0.3) as one:
+        await one.until(lambda: one.broker.of("clock"))
+        one.server.rate = 0.0
+        await one.until(lambda: one.feed.counts.received == one.feed.counts.delivered)
+        one.broker.held.clear()
+        # one frame on its way to the broker, one that fills the buffer, then nothing but answers to pings
+        for sent in (1, 2):
+            frame = [one.server._tick("T", "AAPL", one.server.made[-1].ts_ns // MS, n) for n in range(25)]
+            received = one.feed.counts.received
+            one.server.clients[0].outbox.put_nowait(json.dumps(frame))
+            await one.until(lambda: one.feed.counts.received == received + 25)  # noqa: B023 - it is waited for here
+            await one.until(lambda: one.feed.buffered == 25 * (sent - 1))  # noqa: B023
+        await one.until(lambda: one.feed.unread_s > 0.6)
+        assert one.feed.buffered == 25
+        one.broker.held.set()
+        await one.until(lambda: any("slow consumer" in h["reason"] for h in one.broker.of("discontinuity")))
 
 
 async def test_what_cannot_be_read_is_told_once_a_ping_and_the_rest_goes_on() -> None:
