@@ -5,7 +5,8 @@ from __future__ import annotations
 from faust.types import TP
 
 from sinks.offsets import Move
-from streams.batcher import Part, _moves, candle_message
+from streams.batcher import Part, _moves
+from streams.lanes import candle_message
 from tests.unit.sinks.bars import bar
 from tests.unit.streams.consumers import TICKS, tenure
 

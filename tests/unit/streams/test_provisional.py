@@ -55,7 +55,7 @@ async def provisional(app):
 async def test_a_bar_whose_interval_and_lateness_have_passed_is_published_as_not_final(app, provisional):
     await provisional._publish(TP0, app.tenure)
     (part,) = app.parts
-    assert [(bar.is_final, bar.revision, bar.trade_count) for bar in part.bars] == [(False, 5, 5)]
+    assert [(bar.is_final, bar.revision, bar.trade_count) for bar in part.rows] == [(False, 5, 5)]
     assert part.tenure is app.tenure
     assert part.event is None, "nothing to acknowledge"
     assert (part.state, part.resume_offset, part.count) == (None, None, 0)
@@ -69,7 +69,7 @@ async def test_each_state_is_published_once(app, provisional):
     app.tenure.state.book.fold(trades(1, START_S + 1), 5)
     app.tenure.folded = app.end = 6
     await provisional._publish(TP0, app.tenure)
-    assert [part.bars[0].revision for part in app.parts] == [5, 6]
+    assert [part.rows[0].revision for part in app.parts] == [5, 6]
 
 
 async def test_a_new_tenure_publishes_anew(app, provisional):
