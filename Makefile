@@ -72,6 +72,7 @@ bench: $(VENV)/.dev ## Measure the worker against a bare loop and stock Faust, i
 	@$(BIN)/python -m benchmarks.run
 	@$(BIN)/python -m benchmarks.parse
 	@$(BIN)/python -m benchmarks.jobs
+	@$(BIN)/python -m benchmarks.quotes
 
 lock: $(VENV)/.dev ## Compile requirements/*.lock anew (needs uv)
 	@deploy/lock.sh

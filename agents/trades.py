@@ -11,8 +11,9 @@ from domain import snapshot
 from domain.candles import Book
 from domain.dlq_limit import PoisonMeter
 from domain.snapshot import Snapshots
+from schemas.candle import Bar
 from schemas.decode import decode_chunk
-from schemas.errors import Poison, PoisonFlood, Reason
+from schemas.errors import Poison, Reason
 from schemas.topics import TRADES
 from sinks.offsets import Stored
 from streams import guard
@@ -45,7 +46,7 @@ def restore(stored: Stored) -> tuple[TradeState, int]:
     return TradeState(restored.book, Snapshots(), PoisonMeter(settings.dlq_limit)), restored.offset
 
 
-def fold(chunk: Chunk, market: MarketApp) -> Part | None:
+def fold(chunk: Chunk, market: MarketApp) -> Part[Bar] | None:
     """Fold a chunk into its partition's book; None if it only rebuilt state.
 
     Raises:
@@ -62,15 +63,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part | None:
     decoded = decode_chunk(records)
     folded = state.book.fold(decoded.trades, records[0].offset, decoded.clocks)
     diverted = [Diverted(record, poison, "decode") for record, poison in decoded.rejects]
-    if diverted:
-        first = records[0].offset
-        verdict = state.meter.exceeded(len(records), sorted(d.record.offset - first for d in diverted))
-        if verdict is not None:
-            raise PoisonFlood(
-                f"{tenure.tp.topic}[{tenure.tp.partition}]: {verdict}; the last: {diverted[-1].poison}"
-            )
-    else:
-        state.meter.exceeded(len(records), ())
+    guard.measure(state.meter, tenure.tp, records, diverted)
     diverted += [Diverted(decoded.records[i], _expired(settings.horizon_s), "fold") for i in folded.expired]
     market.counters.records_in += len(records)
     market.counters.clocks += len(decoded.clocks)

@@ -22,8 +22,8 @@ from sinks import candles
 from sinks.database import Database
 from sinks.offsets import Move, OffsetSink, Stored
 from sinks.transaction import Writer
-from streams.batcher import candle_message
 from streams.guard import Diverted, dead_letter
+from streams.lanes import candle_message
 from streams.output import Message, Output, Target
 from streams.settings import read_settings
 from streams.topics import describe

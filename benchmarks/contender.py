@@ -29,6 +29,11 @@ class Figure:
     """Microseconds of CPU, user and system, of the whole process per record."""
     rss_mib: float
 
+    def line(self) -> str:
+        """Return it for people."""
+        rate, cpu = f"{self.records_per_s:>10,.0f} records/s", f"{self.cpu_us:6.2f} us CPU/record"
+        return f"{rate}  {cpu}  {self.rss_mib:4.0f} MiB"
+
 
 def middle(figures: list[Figure]) -> Figure:
     """Return the median of each figure."""
@@ -75,8 +80,15 @@ class Contender:
 
     def rss_mib(self) -> float:
         """Peak resident memory."""
+        return self._memory_mib("VmHWM:")
+
+    def rss_now_mib(self) -> float:
+        """Resident memory at this moment."""
+        return self._memory_mib("VmRSS:")
+
+    def _memory_mib(self, line: str) -> float:
         status = Path(f"/proc/{self._pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+        return int(status.partition(line)[2].split()[0]) / 1024
 
     def stored(self) -> int:
         """Records below the stored positions."""

@@ -88,19 +88,22 @@ class Bench:
             connection.execute(f'create database "{name}"')
         url = self._maintenance.rpartition("/")[0] + "/" + name
         migrate_up(url)
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "DATABASE_URL": url,
             "TOPIC_PREFIX": prefix,
             "TOPIC_PARTITIONS": str(fill.PARTITIONS),
             "KAFKA_GROUP": name,
-            "WEB_PORT": str(port),
+            "WEB_PORT": str(self._port()),
             "LOG_LEVEL": "WARNING",
             **settings,
         }
+
+    @staticmethod
+    def _port() -> int:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return int(s.getsockname()[1])
 
     def live(self) -> Figure:
         """Return the cost of a worker that follows a live feed."""
@@ -149,13 +152,13 @@ def main(arguments: Sequence[str]) -> int:
             ):
                 with contender:
                     runs[name].append(contender.bulk(topics.records))
-                say(f"run {n + 1}: {name:<7} {_figure(runs[name][-1])}")
+                say(f"run {n + 1}: {name:<7} {runs[name][-1].line()}")
         with bench.stock(few) as contender:
             # it stores by the thousand: the last ones stay where they are
             runs["stock"].append(contender.bulk(few.records - 1_000))
-        say(f"       stock   {_figure(runs['stock'][-1])}")
+        say(f"       stock   {runs['stock'][-1].line()}")
         live = bench.live()
-        say(f"       live    {_figure(live)}")
+        say(f"       live    {live.line()}")
     return _report(runs, live, options.json)
 
 
@@ -189,11 +192,11 @@ def _report(runs: dict[str, list[Figure]], live: Figure, path: Path | None) -> i
     print()
     for bound in bounds:
         print(bound.line())
-    machine = _machine()
-    print("\n" + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    here = machine()
+    print("\n" + ", ".join(f"{name} {value}" for name, value in here.items()))
     if path is not None:
         document: dict[str, Any] = {
-            "machine": machine,
+            "machine": here,
             "figures": {name: figure.__getstate__() for name, figure in figures.items()},
             "bounds": [bound._asdict() | {"kept": bound.kept} for bound in bounds],
         }
@@ -201,16 +204,13 @@ def _report(runs: dict[str, list[Figure]], live: Figure, path: Path | None) -> i
     return 0 if all(bound.kept for bound in bounds) else 1
 
 
-def _machine() -> dict[str, str]:
+def machine() -> dict[str, str]:
+    """Return what it was measured on."""
     return {
         "Python": platform.python_version(),
         "cores": str(os.cpu_count()),
         **{name: version(name) for name in PACKAGES},
     }
-
-
-def _figure(f: Figure) -> str:
-    return f"{f.records_per_s:>10,.0f} records/s  {f.cpu_us:6.2f} us CPU/record  {f.rss_mib:4.0f} MiB"
 
 
 def say(line: str) -> None:

@@ -18,7 +18,7 @@ from sinks import candles
 from sinks.database import Database
 from sinks.offsets import Move, OffsetSink, Stored
 from sinks.transaction import Writer
-from streams.batcher import candle_message
+from streams.lanes import candle_message
 from streams.output import Output
 from streams.settings import read_settings
 from streams.topics import describe

@@ -8,7 +8,7 @@ from typing import Final
 #: whose trades a feed's are; a feed that is not here is the provider's own market
 _COVERAGE: Final[Mapping[str, str]] = {"sip": "consolidated", "iex": "iex"}
 #: one exchange of many; a provider's own market is all there is of it
-_LESSER: Final = "iex"
+LESSER: Final = "iex"
 
 #: every rank of lesser coverage is below every other one; all of them fit an int2
 LESS: Final = 16_384
@@ -35,4 +35,4 @@ def rank(coverage: str, place: int, *, official: bool) -> int:
         place: see `place`; what is above 8,191 counts as that.
         official: the provider's own bar, not one made here of its trades.
     """
-    return 2 * min(place, MAX_PLACE) + official - (LESS if coverage == _LESSER else 0)
+    return 2 * min(place, MAX_PLACE) + official - (LESS if coverage == LESSER else 0)

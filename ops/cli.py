@@ -27,6 +27,7 @@ COMMANDS = {
     "fetch": "ops.commands.fetch:fetch",
     "produce": "ops.commands.produce:produce",
     "jobs": "ops.commands.jobs:jobs",
+    "tail": "ops.commands.tail:tail",
     "schema": "ops.commands.schema:schema",
 }
 

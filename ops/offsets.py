@@ -13,14 +13,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from schemas.errors import BrokerAway, CommandError, ConfigInvalid, DependencyAway
-from schemas.topics import TRADES
 from sinks.database import Connection
 from sinks.offsets import OffsetSink, Partition, Stored
+from streams.lanes import CandleLane, Lane, QuoteLane
 from streams.positions import starting_at
-from streams.services import SINK
 from streams.settings import Settings
 from streams.topics import admin, describe
 
+#: by the name of their input
+LANES: Mapping[str, type[Lane[Any]]] = {"trades": CandleLane, "quotes": QuoteLane}
 CONNECT_S = 5
 COORDINATOR_TRIES = 50
 COORDINATOR_PACE_S = 0.2
@@ -56,10 +57,11 @@ class Ledger:
 
     cluster: str
     positions: tuple[Position, ...]
+    lane: type[Lane[Any]] = CandleLane
 
 
-async def read(settings: Settings) -> Ledger:
-    """Return where every partition of the tick topics stands.
+async def read(settings: Settings, lane: type[Lane[Any]] = CandleLane) -> Ledger:
+    """Return where every partition of a lane's input stands.
 
     Raises:
         BrokerAway: the broker does not answer.
@@ -69,7 +71,7 @@ async def read(settings: Settings) -> Ledger:
     """
     where = settings.kafka_bootstrap_servers
     cluster = await describe(where)
-    topic = settings.topic(TRADES)
+    topic = settings.topic(lane.source)
     if topic not in cluster.topics:
         raise CommandError(f"{topic} does not exist at {where}; `tapeflow topics apply` creates it")
     tps = [TopicPartition(topic, p) for p in range(cluster.topics[topic])]
@@ -80,13 +82,14 @@ async def read(settings: Settings) -> Ledger:
             lambda: client.list_consumer_group_offsets(settings.kafka_group, partitions=tps)
         )
     with _connected(settings) as connection:
-        stored = OffsetSink(SINK, cluster.id).all(connection)
+        stored = OffsetSink(lane.sink, cluster.id).all(connection)
     return Ledger(
         cluster.id,
         tuple(
             _position(tp, begin[tp], end[tp], group[tp].offset, stored.get((tp.topic, tp.partition)))
             for tp in tps
         ),
+        lane,
     )
 
 
@@ -152,7 +155,7 @@ async def reset(settings: Settings, ledger: Ledger, offsets: Mapping[Partition, 
             consumer.assign(list(leading))
             await consumer.commit(leading)
     with _connected(settings) as connection:
-        OffsetSink(SINK, ledger.cluster).reset(
+        OffsetSink(ledger.lane.sink, ledger.cluster).reset(
             connection, {tp: starting_at(offset) for tp, offset in offsets.items()}
         )
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from domain.clock import SystemClock
 from ops.access import Access
 from ops.operations import Operations, Settings
+from ops.quotes import QuotePage
 from ops.site import Site
+from schemas.quote import L1Quote
+from sinks import latest_quote
 from streams.app import app
 from streams.status import WorkerStatus
 
@@ -23,4 +26,18 @@ def _settings() -> Settings:
     return app.services.control
 
 
-Site(status=_status, access=_access, operations=Operations(_settings), clock=SystemClock()).mount(app)
+def _latest(symbol: str) -> L1Quote | None:
+    return app.services.latest.get(symbol)
+
+
+async def _stored(symbol: str) -> L1Quote | None:
+    return await app.services.pages_database.attempt(latest_quote.read, symbol)
+
+
+Site(
+    status=_status,
+    access=_access,
+    operations=Operations(_settings),
+    quotes=QuotePage(_latest, _stored),
+    clock=SystemClock(),
+).mount(app)

@@ -59,6 +59,12 @@ def _counters(status: WorkerStatus) -> Iterator[Sample]:
     kinds = {"final": c.candles_final, "revised": c.candles_revised, "provisional": c.candles_provisional}
     for kind, n in kinds.items():
         yield Sample(metrics.CANDLES, n, (kind,))
+    q = c.quotes
+    whole = {"stored": q.stored, "duplicate": q.duplicates, "latest": q.latest, "marker": q.markers}
+    for outcome, n in whole.items():
+        yield Sample(metrics.QUOTES, n, (outcome,))
+    for flag, n in q.flagged.items():
+        yield Sample(metrics.QUOTE_FLAGS, n, (flag,))
     for what, n in c.settings.items():
         yield Sample(metrics.SETTINGS, n, (what,))
     yield Sample(metrics.TRANSACTIONS, c.transactions)

@@ -24,6 +24,7 @@ from ops.history import STEP_S, History
 from ops.operations import Operations
 from ops.page import render
 from ops.providers import health_history, stats
+from ops.quotes import QuotePage
 from ops.samples import samples
 from ops.view import view
 from streams.status import WorkerStatus
@@ -54,13 +55,14 @@ log = logging.getLogger(__name__)
 
 
 class Site:
-    """Answers requests from snapshots; asks nothing of network, broker or database."""
+    """Answers requests from snapshots; only for a quote it may ask the database."""
 
     def __init__(
         self,
         status: Callable[[], WorkerStatus],
         access: Callable[[], Access],
         operations: Operations,
+        quotes: QuotePage,
         clock: Clock,
     ) -> None:
         """Take where the snapshots come from, who may see them, and what can be changed.
@@ -69,11 +71,13 @@ class Site:
             status: called once a request and once a second, in the loop of the web server.
             access: asked when the server starts, because only then its address is certain.
             operations: handlers of what an operator changes.
+            quotes: the handler of last quotes.
             clock: for the time on the page and the curve.
         """
         self._status = status
         self._make_access = access
         self._operations = operations
+        self._quotes = quotes
         self._clock = clock
         self._history = History()
         self._registry = exposition.registry(lambda: samples(status()))
@@ -94,6 +98,7 @@ class Site:
             "/metrics": self.metrics,
             "/stats/providers": self.provider_stats,
             "/providers/{name}/health-history": self.provider_history,
+            "/quotes/{symbol:.+}": self.quote,
             "/ops/validate": self.validate,
             "/static/{name}": self.static,
         }
@@ -153,6 +158,10 @@ class Site:
     async def provider_history(self, request: web.Request) -> web.Response:
         """Return the score of one provider over time."""
         return _json(health_history(self._status(), request.match_info["name"], request.path))
+
+    async def quote(self, request: web.Request) -> web.Response:
+        """Return the last quote of one symbol."""
+        return _json(await self._quotes.answer(request.match_info["symbol"], request.path))
 
     async def validate(self, _request: web.Request) -> web.Response:
         """Return what a reload would do."""

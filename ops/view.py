@@ -64,6 +64,7 @@ def view(status: WorkerStatus, now_ns: int, history: Sequence[Point] = ()) -> di
             "dead_lettered": status.rates.dead_lettered,
         },
         "totals": _totals(status),
+        "quotes": _quotes(status),
         "dead_letters": {reason.value: n for reason, n in status.counters.dead_letters.items()},
         "history": {
             "span_s": SPAN_S,
@@ -120,6 +121,17 @@ def _jobs(status: WorkerStatus) -> dict[str, Any]:
         "waiting": status.jobs.waiting,
         "healing": status.jobs.healing,
         "processed": processed,
+    }
+
+
+def _quotes(status: WorkerStatus) -> dict[str, Any]:
+    q = status.counters.quotes
+    return {
+        "stored": q.stored,
+        "duplicates": q.duplicates,
+        "markers": q.markers,
+        "latest": q.latest,
+        "flags": dict(q.flagged),
     }
 
 

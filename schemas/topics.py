@@ -17,7 +17,7 @@ from schemas.discontinuity import Discontinuity
 from schemas.jobs import BackfillJob, BarsFetchJob, QuotesFetchJob
 from schemas.outcome import ProviderOutcome
 from schemas.provider_health import ProviderHealth
-from schemas.quote import QuoteTick
+from schemas.quote import Quote, QuoteMarker, QuoteTick
 from schemas.trade import ClockTick, TradeTick
 
 HOUR_MS = 3_600_000
@@ -94,6 +94,26 @@ QUOTES_RAW = TopicSpec(
     DAY_MS,
     "Quotes of live feeds as they came, their clocks, and where records may be missing.",
 )
+QUOTES = TopicSpec(
+    "md.quotes.v1",
+    "symbol",
+    (Quote, QuoteMarker),
+    12,
+    2 * DAY_MS,
+    "Quotes in one meaning whatever the vendor, in order and numbered by symbol, each once; and, on every "
+    "partition and without a key, where some may be missing.",
+    public=True,
+)
+QUOTES_LATEST = TopicSpec(
+    "md.quotes.latest.v1",
+    "symbol",
+    (Quote,),
+    12,
+    0,
+    "The best provider's last quote of each symbol, at most one in 250 ms; it never goes back in time.",
+    public=True,
+    compact=True,
+)
 CANDLES = TopicSpec(
     "md.candles.v1",
     "symbol",
@@ -147,6 +167,8 @@ TOPICS = (
     JOBS,
     TRADES,
     QUOTES_RAW,
+    QUOTES,
+    QUOTES_LATEST,
     CANDLES,
     PROVIDER_OUTCOMES,
     PROVIDER_HEALTH,

@@ -71,9 +71,10 @@ class _Source(msgspec.Struct, frozen=True, gc=False):
 _ROW = attrgetter("symbol", "ts_event", "bid", "bid_size", "ask", "ask_size", "seq")
 _TYPES = ["int4", "int4", "text", "int8", *["float8"] * 4, "int8"]
 _COLUMNS = (
-    "symbol, ts, ts_ns, bid, bid_size, ask, ask_size, provider, feed, coverage, provider_rank, seq, flags"
+    "symbol, ts, ts_ns, bid, bid_size, ask, ask_size, provider, feed, coverage, provider_rank, seq, n, flags"
 )
-_KEY = "symbol, ts, ts_ns, provider, feed, seq"
+#: `n` is that of the stream; what was fetched has 0
+_KEY = "symbol, ts, ts_ns, provider, feed, seq, n"
 
 STAGING = """
     create temp table vendor_quote_staging (
@@ -82,12 +83,18 @@ STAGING = """
     ) on commit delete rows
 """
 COPY = "copy vendor_quote_staging from stdin (format binary)"
+#: in one order: whoever else adds some waits instead of a deadlock
+SYMBOLS = """
+    insert into quote_symbols select distinct symbol from vendor_quote_staging order by 1
+    on conflict do nothing
+"""
 #: of two with one key and rank, as a feed without sequence numbers may have them, always the same one stays
 UPSERT = f"""
     insert into quotes_l1 as t ({_COLUMNS})
     select distinct on ({_KEY}) {_COLUMNS} from (
       select q.symbol, {to_time("q.ts_ns")} as ts, q.ts_ns, q.bid, q.bid_size, q.ask, q.ask_size,
-        s.provider, s.feed, s.coverage, s.provider_rank, q.seq, q.flags
+        s.provider, s.feed, s.coverage, s.provider_rank, q.seq,
+        0 as n, q.flags
       from vendor_quote_staging q
       join json_to_recordset(%s) as s(
         source int4, provider text, feed text, coverage text, provider_rank int2) using (source)
@@ -129,6 +136,7 @@ def write(connection: Connection, results: Iterable[VendorQuotes], places: Seque
                 for row in result.rows:
                     copy.write_row((source, flags(row.bid, row.ask), *_ROW(row)))
         if sources:
+            cursor.execute(SYMBOLS)
             cursor.execute(UPSERT, (msgspec.json.encode(sources).decode(),))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import socket
@@ -22,7 +23,7 @@ from streams.tenure import Tenure
 from telemetry import logs
 
 #: one by one: a package name would log and skip a module that fails to import
-MODULES = ["agents.trades", "agents.jobs", "agents.health", "ops.pages"]
+MODULES = ["agents.trades", "agents.quotes", "agents.jobs", "agents.health", "ops.pages"]
 
 
 class Boot(BootStrategy):
@@ -107,7 +108,17 @@ class MarketApp(ChunkedApp):
     async def positions(
         self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]
     ) -> dict[TP, Tenure]:
-        return await self.services.positions.load(bounds, former, self.chunk_topics)
+        loads = []
+        for lane in self.services.lanes:
+            topic = self.settings.topic(lane.source)
+            mine = {tp: its for tp, its in bounds.items() if tp.topic == topic}
+            if mine:
+                loads.append(lane.positions.load(mine, former, self.chunk_topics))
+        # at once, each by its own connection: the time that all may take is the same
+        loaded: dict[TP, Tenure] = {}
+        for tenures in await asyncio.gather(*loads):
+            loaded |= tenures
+        return loaded
 
     @override
     def _crash(self, reason: BaseException) -> None:

@@ -6,42 +6,50 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import psycopg
 from faust.types import TP, EventT
 from mode import Service
 
-from schemas.candle import Bar, encode_bar
+from domain.quotes import PlacedMarker
 from schemas.errors import DatabaseRefused
-from schemas.topics import CANDLES, DEAD_LETTERS
+from schemas.quote import L1Quote
+from schemas.topics import DEAD_LETTERS
 from sinks.offsets import Move, PositionsMovedError
-from sinks.transaction import Refused, Writer
+from sinks.transaction import R, Refused
 from streams.guard import Diverted, acknowledge, dead_letter, refused_letter
+from streams.lanes import Lane
 from streams.output import Message, Target
 from streams.tenure import Tenure
 
 if TYPE_CHECKING:
     from streams.app import MarketApp
 
-CANDLE_HEADERS = [("content-type", b"application/json"), ("schema", b"candle.v1")]
+#: bound of the queues of an eager lane: its parts have a row for each record
+EAGER_CHUNKS = 8
 
 
 @dataclass(slots=True)
-class Part:
+class Part(Generic[R]):
     """What one chunk leaves to be published and stored."""
 
     tenure: Tenure
     next_offset: int
     count: int = 0
     """Records folded for the first time."""
-    bars: Sequence[Bar] = ()
+    rows: Sequence[R] = ()
     diverted: Sequence[Diverted] = ()
     resume_offset: int | None = None
     state: bytes | None = None
     event: EventT[Any] | None = None
     """To acknowledge; None for what the wall clock publishes."""
     late: int = 0
+    markers: Sequence[PlacedMarker] = ()
+    """Of quotes: what goes between the rows on the topic."""
+    latest: Sequence[L1Quote] = ()
+    """Of quotes: which of them to show as the last ones once they are stored."""
+    duplicates: int = 0
     published: bool = field(default=False)
 
     @property
@@ -50,27 +58,47 @@ class Part:
         return self.tenure.tp
 
 
-class Batcher(Service):
+class Batcher(Service, Generic[R]):
     """Coalesces parts across partitions; the bound of its queue is the back-pressure."""
 
-    def __init__(self, app: MarketApp, **kw: Any) -> None:
-        """Take the app for its services and tenures."""
+    def __init__(self, app: MarketApp, lane: Lane[R], **kw: Any) -> None:
+        """Take the app for its services and tenures, and whose parts they are."""
         super().__init__(**kw)
         self._app = app
-        self._queue: asyncio.Queue[Part] = asyncio.Queue(app.settings.queue_chunks)
+        self._lane = lane
+        chunks = app.settings.queue_chunks
+        if lane.eager:
+            chunks = min(chunks, EAGER_CHUNKS)
+        #: what is to be stored; of an eager lane what is to be published before that has a queue of its own
+        self._queue: asyncio.Queue[Part[R]] = asyncio.Queue(chunks)
+        self._folded: asyncio.Queue[Part[R]] = asyncio.Queue(chunks) if lane.eager else self._queue
         self.last_commit: float | None = None
         """Monotonic seconds of the last commit with records."""
 
-    async def put(self, part: Part) -> None:
+    async def put(self, part: Part[R]) -> None:
         """Hand over a part; waits while the queue is full."""
-        await self._queue.put(part)
+        await self._folded.put(part)
+
+    @Service.task
+    async def _publisher(self) -> None:
+        """Publish parts of an eager lane without waiting for those ahead of them to be stored."""
+        if not self._lane.eager:
+            return
+        while True:
+            parts = [await self._folded.get()]
+            while not self._folded.empty():
+                parts.append(self._folded.get_nowait())
+            live = self._current(parts)
+            await self._publish(live)
+            for part in live:
+                await self._queue.put(part)
 
     @Service.task
     async def _flusher(self) -> None:
         while True:
             await self._store(await self._collect())
 
-    async def _collect(self) -> list[Part]:
+    async def _collect(self) -> list[Part[R]]:
         app, clock, settings = self._app, self._app.clock, self._app.settings
         parts = [await self._queue.get()]
         count = parts[0].count
@@ -90,36 +118,39 @@ class Batcher(Service):
             count += part.count
         return parts
 
-    async def _store(self, parts: list[Part]) -> None:
+    async def _store(self, parts: list[Part[R]]) -> None:
         """Publish and store what is still ours; come back until it is stored or somebody else's.
 
         Raises:
             Fatal: see `Output.deliver` and `Database.patiently`.
         """
-        services = self._app.services
+        lane = self._lane
         unwanted: set[str] = set()
         while live := self._current(parts):
             await self._publish(live)
             moves = _moves(live)
-            bars = [bar for part in live for bar in part.bars if bar.id not in unwanted]
+            rows = [row for part in live for row in part.rows]
+            if unwanted:
+                rows = [row for row in rows if row.id not in unwanted]
             try:
-                await services.database.patiently(
-                    self._app.settings.database_budget_s, services.writer.store, bars, moves
+                await lane.database.patiently(
+                    self._app.settings.database_budget_s, lane.writer.store, rows, moves
                 )
             except PositionsMovedError as moved:
                 await self._yield_to(moved, moves)
-            except psycopg.Error as exc:  # of class 22 or 23: the database refuses a bar
-                refused = await self._divert_refused(live, services.writer, bars)
+            except psycopg.Error as exc:  # of class 22 or 23: the database refuses a row
+                refused = await self._divert_refused(live, rows)
                 if not refused:
                     raise DatabaseRefused(
-                        f"the database refused a batch, but none of its bars: {exc}"
+                        f"the database refused a batch, but none of its rows: {exc}"
                     ) from exc
                 unwanted |= refused
             else:
-                self._stored(live, bars)
+                self._stored(live)
+                await lane.committed(live, rows)
                 return
 
-    def _current(self, parts: Iterable[Part]) -> list[Part]:
+    def _current(self, parts: Iterable[Part[R]]) -> list[Part[R]]:
         """Drop the parts of ended tenures."""
         live = []
         for part in parts:
@@ -130,16 +161,16 @@ class Batcher(Service):
                 acknowledge(part.event)
         return live
 
-    async def _publish(self, parts: Iterable[Part]) -> None:
+    async def _publish(self, parts: Iterable[Part[R]]) -> None:
         app = self._app
-        candles, dead_letters = app.settings.topic(CANDLES), app.settings.topic(DEAD_LETTERS)
+        target, dead_letters = app.settings.topic(self._lane.target), app.settings.topic(DEAD_LETTERS)
         messages: defaultdict[Target, list[Message]] = defaultdict(list)
         for part in parts:
             if part.published:
                 continue
             part.published = True
-            for bar in part.bars:
-                messages[candles, part.tp.partition].append(candle_message(bar))
+            if part.rows or part.markers:
+                messages[target, part.tp.partition] += self._lane.messages(part)
             for diverted in part.diverted:
                 letter = dead_letter(
                     part.tp, diverted, group=app.settings.kafka_group, now_ns=app.clock.now_ns()
@@ -163,18 +194,19 @@ class Batcher(Service):
         if lost:
             await self._app.chunk_consumer.reposition(lost)
 
-    async def _divert_refused(self, parts: Iterable[Part], writer: Writer, bars: Sequence[Bar]) -> set[str]:
-        app = self._app
-        refused = await app.services.database.patiently(app.settings.database_budget_s, writer.refused, bars)
-        by_id: dict[str, Refused] = {r.bar.id: r for r in refused}
+    async def _divert_refused(self, parts: Iterable[Part[R]], rows: Sequence[R]) -> set[str]:
+        app, lane = self._app, self._lane
+        refused = await lane.database.patiently(app.settings.database_budget_s, lane.writer.refused, rows)
+        by_id: dict[str, Refused[R]] = {r.row.id: r for r in refused}
         topic = app.settings.topic(DEAD_LETTERS)
         messages: defaultdict[Target, list[Message]] = defaultdict(list)
         for part in parts:
-            for bar in part.bars:
-                if (found := by_id.get(bar.id)) is not None:
+            for row in part.rows:
+                if (found := by_id.get(row.id)) is not None:
                     letter = refused_letter(
                         part.tp,
                         found,
+                        lane.message(row),
                         offset=part.next_offset - 1,
                         group=app.settings.kafka_group,
                         now_ns=app.clock.now_ns(),
@@ -184,7 +216,7 @@ class Batcher(Service):
         await app.services.output.deliver(messages)
         return set(by_id)
 
-    def _stored(self, parts: Iterable[Part], bars: Iterable[Bar]) -> None:
+    def _stored(self, parts: Iterable[Part[R]]) -> None:
         counters, now = self._app.counters, self._app.clock.monotonic()
         counters.transactions += 1
         for part in parts:
@@ -197,16 +229,9 @@ class Batcher(Service):
                 part.tenure.stored = max(part.tenure.stored, part.next_offset)
                 part.tenure.moved_at = self.last_commit = now
                 acknowledge(part.event)
-        for bar in bars:
-            if not bar.is_final:
-                counters.candles_provisional += 1
-            elif bar.revision:
-                counters.candles_revised += 1
-            else:
-                counters.candles_final += 1
 
 
-def _moves(parts: Iterable[Part]) -> dict[TP, Move]:
+def _moves(parts: Iterable[Part[Any]]) -> dict[TP, Move]:
     moves: dict[TP, Move] = {}
     for part in parts:
         tenure = part.tenure
@@ -216,8 +241,3 @@ def _moves(parts: Iterable[Part]) -> dict[TP, Move]:
         if part.state is not None:
             move.resume_offset, move.state = part.resume_offset, part.state
     return moves
-
-
-def candle_message(bar: Bar) -> Message:
-    """Return a candle as a record of its topic."""
-    return bar.symbol.encode(), encode_bar(bar), [*CANDLE_HEADERS, ("id", bar.id.encode())]

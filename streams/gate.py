@@ -8,7 +8,7 @@ from mode import Service
 from typing_extensions import override
 
 from schemas.errors import BrokerAway, DatabaseAway, Fatal
-from sinks import candles, job_results
+from sinks import candles, job_results, quotes
 from sinks.database import Connection
 from streams import topics
 from streams.status import Phase
@@ -65,5 +65,6 @@ class Gate(Service):
 def _probe(connection: Connection) -> None:
     """Ask the database, and make sure that its tables are there."""
     connection.execute(candles.PROBE)
+    connection.execute(quotes.PROBE)
     connection.execute(job_results.PROBE)
     connection.commit()

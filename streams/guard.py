@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faust.types import TP, ConsumerMessage, EventT
 
-from schemas.candle import encode_bar
+from domain.dlq_limit import PoisonMeter
 from schemas.dead_letter import DeadLetter, dead_letter_id, message_of
-from schemas.errors import Poison
+from schemas.errors import Poison, PoisonFlood
 from schemas.topics import DEAD_LETTERS
-from sinks.transaction import Refused
+from sinks.transaction import R, Refused
 from streams.chunked_app import ChunkedApp
 from streams.chunks import ChunkMessage, Record, Records
 from streams.output import Message
@@ -32,6 +32,21 @@ class Diverted:
     record: Record
     poison: Poison
     stage: str
+
+
+def measure(meter: PoisonMeter, tp: TP, records: Records, diverted: Sequence[Diverted]) -> None:
+    """Show a meter what of a chunk is poison.
+
+    Raises:
+        PoisonFlood: it is more than the limit allows.
+    """
+    if not diverted:
+        meter.exceeded(len(records), ())
+        return
+    first = records[0].offset
+    verdict = meter.exceeded(len(records), sorted(d.record.offset - first for d in diverted))
+    if verdict is not None:
+        raise PoisonFlood(f"{tp.topic}[{tp.partition}]: {verdict}; the last: {diverted[-1].poison}")
 
 
 @dataclass(slots=True)
@@ -139,27 +154,30 @@ def dead_letter(tp: TP, diverted: Diverted, *, group: str, now_ns: int) -> Messa
     return record.key, record.value, [*record.headers, *letter.headers()]
 
 
-def refused_letter(tp: TP, refused: Refused, *, offset: int, group: str, now_ns: int) -> Message:
-    """Return the dead letter of a candle that the database refused: the value is the candle.
+def refused_letter(
+    tp: TP, refused: Refused[R], message: Message, *, offset: int, group: str, now_ns: int
+) -> Message:
+    """Return the dead letter of a row that the database refused: key and value are those of its message.
 
     ``orig.*`` name the last record of the chunk that made it.
     """
-    bar = refused.bar
+    row = refused.row
     letter = DeadLetter(
-        # of the candle alone: which chunk made it depends on how the broker sliced the partition
-        id=dead_letter_id(bar.id, tp.partition, 0, group),
+        # of the row alone: which chunk made it depends on how the broker sliced the partition
+        id=dead_letter_id(row.id, tp.partition, 0, group),
         reason=refused.reason,
         stage="sink",
-        error_message=message_of(Poison(refused.reason, f"{bar.id}: {refused.detail}")),
+        error_message=message_of(Poison(refused.reason, f"{row.id}: {refused.detail}")),
         orig_topic=tp.topic,
         orig_partition=tp.partition,
         orig_offset=offset,
-        orig_timestamp=bar.ts_event // 1_000_000,
+        orig_timestamp=row.ts_event // 1_000_000,
         orig_group=group,
         first_failed_at=now_ns,
         app_version=VERSION,
     )
-    return bar.symbol.encode(), encode_bar(bar), letter.headers()
+    key, value, _ = message
+    return key, value, letter.headers()
 
 
 async def divert(app: MarketApp, tp: TP, diverted: Diverted) -> None:

@@ -27,6 +27,8 @@ class Positions:
     offsets: OffsetSink
     clock: Clock
     budget_s: float
+    stands_at: Callable[[Any], int] | None = None
+    """Of a restored state: records below this only warm it up, and it does without those that are gone."""
 
     async def load(
         self,
@@ -67,6 +69,8 @@ class Positions:
             # we held it before, folded exactly what is stored, and nobody moved it: the state is still right
             return Tenure(tp, at, at, at, at, old.state, now)
         state, resume = restore(stored)
+        if self.stands_at is not None:
+            resume = max(resume, min(self.stands_at(state), bounds[0]))
         check(tp, stored.next_offset, resume, bounds)
         return Tenure(tp, at, delivered=resume, folded=resume, suppress=at, state=state, moved_at=now)
 

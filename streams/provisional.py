@@ -12,6 +12,7 @@ from faust.types import TP
 from mode import Service
 
 from domain.candles import Book
+from schemas.topics import TRADES
 from streams.batcher import Part
 from streams.tenure import Tenure
 
@@ -37,8 +38,10 @@ class Provisional(Service):
         # not `while True`: after stop() sleep returns at once, and the task would spin
         while not self.should_stop:
             await self.sleep(PERIOD_S)
+            trades = self._app.settings.topic(TRADES)
             for tp, tenure in list(self._app.tenures.items()):
-                await self._publish(tp, tenure)
+                if tp.topic == trades:
+                    await self._publish(tp, tenure)
 
     async def _publish(self, tp: TP, tenure: Tenure) -> None:
         app = self._app
@@ -51,4 +54,4 @@ class Provisional(Service):
         seen = (tenure, tenure.folded, len(bars))
         if bars and self._seen.get(tp) != seen:
             self._seen[tp] = seen
-            await app.services.batcher.put(Part(tenure, tenure.stored, bars=bars))
+            await app.services.batcher.put(Part(tenure, tenure.stored, rows=bars))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mode.types import ServiceT
 
 from providers.router import Router
 from schemas.topics import PROVIDER_HEALTH, PROVIDER_OUTCOMES
-from sinks import budgets, candles, job_results
+from sinks import budgets, candles, job_results, quotes
 from sinks.budgets import SharedLeases
 from sinks.database import Database
-from sinks.offsets import OffsetSink
-from sinks.transaction import Writer
 from streams.batcher import Batcher
 from streams.control import Control
 from streams.gate import Gate
@@ -22,9 +20,10 @@ from streams.guard import VERSION, divert
 from streams.health_keeper import HealthKeeper
 from streams.job_batches import JobBatches
 from streams.job_runner import JobRunner
+from streams.lanes import CandleLane, Lane, QuoteLane
+from streams.latest import LatestQuotes
 from streams.outcomes import Outcomes
 from streams.output import Output
-from streams.positions import Positions
 from streams.prober import Prober
 from streams.provider_table import ProviderTable
 from streams.provisional import Provisional
@@ -38,17 +37,12 @@ from streams.watchdog import Watchdog
 if TYPE_CHECKING:
     from streams.app import MarketApp
 
-#: whose positions they are in sink_offsets
-SINK = "candles"
 #: a delivery that takes longer means that the broker is away
 SLOW_DELIVERY_S = 2.0
 
 
 class Services:
     """Everything that lives as long as the worker."""
-
-    writer: Writer
-    positions: Positions
 
     def __init__(self, app: MarketApp) -> None:
         """Build; connect to nothing."""
@@ -72,7 +66,22 @@ class Services:
         )
         self.gate = Gate(app, **kw)
         self.pulse = Pulse(app, **kw)
-        self.batcher = Batcher(app, **kw)
+        # a batch of quotes must not hold up the candles of trades
+        self.quotes_database = Database(
+            settings.database_url.get_secret_value(),
+            f"tapeflow-{app.worker_id}"[:56] + "-quotes",
+            clock,
+            prepare=quotes.prepare,
+        )
+        self.pages_database = Database(
+            settings.database_url.get_secret_value(), f"tapeflow-{app.worker_id}"[:57] + "-pages", clock
+        )
+        self.candle_lane = CandleLane(app, self.database)
+        self.quote_lane = QuoteLane(app, self.quotes_database)
+        self.lanes: tuple[Lane[Any], ...] = (self.candle_lane, self.quote_lane)
+        self.batcher = Batcher(app, self.candle_lane, **kw)
+        self.quote_batcher = Batcher(app, self.quote_lane, **kw)
+        self.latest = LatestQuotes(app, **kw)
         self.provisional = Provisional(app, **kw)
         self.control = Control(app, **kw)
         self.watchdog = Watchdog(app)
@@ -144,7 +153,9 @@ class Services:
             self.prober,
             self.reconciler,
             self.batcher,
+            self.quote_batcher,
             self.provisional,
+            self.latest,
             self.job_batches,
             self.job_runner,
             self.waiting_room,
@@ -156,24 +167,24 @@ class Services:
         await self.budgets_database.close()
         await self.jobs_database.close()
         await self.reconcile_database.close()
+        await self.pages_database.close()
+        await self.quotes_database.close()
         await self.database.close()
 
     def join(self, cluster: str) -> None:
         """Learn the cluster's id: positions are kept by it."""
-        app, settings = self._app, self._app.settings
         self._cluster = cluster
-        offsets = OffsetSink(SINK, cluster)
-        self.writer = Writer(offsets, candles.ranked(settings.provider_rank))
         # with the transport's for the broker below the time after which Faust's recovery ends in silence
-        budget = app.conf.broker_request_timeout * 0.6
-        self.positions = Positions(self.database, offsets, app.clock, budget)
+        budget = self._app.conf.broker_request_timeout * 0.6
+        for lane in self.lanes:
+            lane.join(cluster, budget)
 
     def phase(self) -> Phase:
         """Return what the worker is doing."""
         return self._phase()[0]
 
     def _phase(self) -> tuple[Phase, str]:
-        app, database = self._app, self.database.reachability
+        app, database = self._app, self._worst().reachability
         if app.should_stop:
             return "stopping", "finishing what is in flight"
         if not self._cluster or self.gate.phase.startswith("waiting"):
@@ -206,7 +217,7 @@ class Services:
             partitions=tuple(self._partitions(now)) if self._cluster else (),
             counters=app.counters,
             rates=self.pulse.rates(),
-            last_commit_s=_ago(self.batcher.last_commit, now),
+            last_commit_s=_ago(self._last_commit(), now),
             database=self._database(now),
             broker=self._broker(now),
             heartbeat_s=now - self.pulse.heartbeat,
@@ -214,6 +225,10 @@ class Services:
             providers=self._providers(),
             jobs=self._jobs(),
         )
+
+    def _last_commit(self) -> float | None:
+        commits = (self.batcher.last_commit, self.quote_batcher.last_commit)
+        return max((at for at in commits if at is not None), default=None)
 
     def _partitions(self, now: float) -> Iterable[PartitionStatus]:
         app = self._app
@@ -240,8 +255,17 @@ class Services:
         counts = self.waiting_room.counts or {}
         return JobsStatus(self.job_runner.in_flight, counts.get("waiting"), counts.get("healing"))
 
+    def _worst(self) -> Database:
+        """Return the connection of the lanes that is away; that of candles if none is."""
+        away = self.quotes_database
+        return (
+            away
+            if self.database.reachability.up and away.reachability.retries and not away.reachability.up
+            else self.database
+        )
+
     def _database(self, now: float) -> DependencyStatus:
-        r = self.database.reachability
+        r = self._worst().reachability
         return DependencyStatus(r.up, now - r.since, r.detail, _ago(r.last_success, now))
 
     def _broker(self, now: float) -> DependencyStatus:

@@ -12,6 +12,7 @@ from schemas.errors import Reason
 from schemas.outcome import Outcome
 from schemas.provider import PROVIDERS, Kind, ProviderName
 from schemas.provider_health import ProviderHealth
+from schemas.quote import Flag
 
 Phase = Literal[
     "starting", "waiting_for_database", "waiting_for_broker", "rebalancing", "running", "stopping"
@@ -140,6 +141,21 @@ class JobsStatus:
 
 
 @dataclass(slots=True)
+class QuoteCounters:
+    """What became of quotes; their records are counted with all others."""
+
+    stored: int = 0
+    """Rows of quotes_l1; each is a quote that was published."""
+    duplicates: int = 0
+    markers: int = 0
+    """Published between quotes, where some may be missing."""
+    latest: int = 0
+    """Published as the last one of their symbol."""
+    flagged: dict[str, int] = field(default_factory=lambda: dict.fromkeys(get_args(Flag), 0))
+    """Stored ones that are odd."""
+
+
+@dataclass(slots=True)
 class Counters:
     """What a worker has done since it started; plain numbers, added to once a chunk."""
 
@@ -155,6 +171,7 @@ class Counters:
     candles_final: int = 0
     candles_revised: int = 0
     candles_provisional: int = 0
+    quotes: QuoteCounters = field(default_factory=QuoteCounters)
     transactions: int = 0
     chunks: int = 0
     swaps_lost: int = 0

@@ -85,6 +85,19 @@ CANDLES = Spec(
     "Candles written: final ones, revisions of final ones, and provisional ones.",
     {"kind": ("final", "revised", "provisional")},
 )
+QUOTES = Spec(
+    "tapeflow_quotes_total",
+    "counter",
+    "Quotes by what became of them. `stored` are published and in the database, `duplicate` were dropped,"
+    " `latest` published as the last one of their symbol, `marker` say where some may be missing.",
+    {"outcome": ("stored", "duplicate", "latest", "marker")},
+)
+QUOTE_FLAGS = Spec(
+    "tapeflow_quote_flags_total",
+    "counter",
+    "Stored quotes that are odd, by flag; one may have several.",
+    {"flag": ("crossed", "locked", "one_sided", "stale", "out_of_order")},
+)
 TRANSACTIONS = Spec("tapeflow_transactions_total", "counter", "Database transactions committed.")
 CHUNKS = Spec("tapeflow_chunks_total", "counter", "Chunks of records taken from Kafka and folded.")
 SWAPS_LOST = Spec(
@@ -262,8 +275,9 @@ WAITING_REQUESTS = Spec(
 )
 
 CATALOGUE = (
-    RECORDS, DEAD_LETTERS, CANDLES, TRANSACTIONS, CHUNKS, SWAPS_LOST, STALE_DROPPED, SLICES_REFETCHED, HOLES,
-    RETRIES, LAG, COMMITTED, STORED, END, STILL, VIOLATIONS, ASSIGNED_PARTITIONS, LAST_COMMIT, DEPENDENCY_UP,
+    RECORDS, DEAD_LETTERS, CANDLES, QUOTES, QUOTE_FLAGS, TRANSACTIONS, CHUNKS, SWAPS_LOST, STALE_DROPPED,
+    SLICES_REFETCHED, HOLES, RETRIES, LAG, COMMITTED, STORED, END, STILL, VIOLATIONS, ASSIGNED_PARTITIONS,
+    LAST_COMMIT, DEPENDENCY_UP,
     PHASE, HEARTBEAT, UPTIME, SETTINGS_VERSION, SETTINGS_INFO, SETTINGS, PROVIDER_SELECTED,
     PROVIDER_ERRORS_TOTAL, PROVIDER_LATENCY, CIRCUIT_STATE, BAR_DISAGREEMENT, PROVIDER_SCORE,
     PROVIDER_TABLE_VERSION, PROVIDERS_KEPT, PROBES, OUTCOMES, JOBS_PROCESSED, JOBS_IN_FLIGHT,

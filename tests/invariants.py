@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tests.oracle import Input, Source, Truth, Version, coverage, order, rank
 
@@ -59,6 +59,13 @@ class Position(NamedTuple):
     end: int
 
 
+class Dead(Protocol):
+    """What must have ended as dead letters."""
+
+    dead: dict[tuple[int, int], str]
+    inputs: dict[tuple[int, int], Input]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came out."""
@@ -92,14 +99,15 @@ def violations(
         _table(truth, outcome.table, ranks),
         _counts(truth, outcome),
         _candles(truth, outcome.candles),
-        _dead_letters(truth, outcome.dead_letters, topic, group),
-        _positions(outcome.positions),
-        _ends(outcome),
+        dead_letters(truth, outcome.dead_letters, topic, group),
+        positions(outcome.positions),
+        ends(outcome.stored, outcome.ends),
     )
-    return [line for kind in kinds for line in _few(kind)]
+    return [line for kind in kinds for line in few(kind)]
 
 
-def _few(lines: Iterator[str]) -> Iterator[str]:
+def few(lines: Iterator[str]) -> Iterator[str]:
+    """Yield the first of a kind, and how many more there are."""
     told = 0
     for told, line in enumerate(lines, 1):
         if told <= TOLD:
@@ -239,7 +247,8 @@ def _candles(truth: Truth, messages: Iterable[Message]) -> Iterator[str]:
         yield f"candles: {name} is missing"
 
 
-def _dead_letters(truth: Truth, messages: Iterable[Message], topic: str, group: str) -> Iterator[str]:
+def dead_letters(truth: Dead, messages: Iterable[Message], topic: str, group: str) -> Iterator[str]:
+    """Yield what is wrong with dead letters: each poison once, as it was, with what we say of it."""
     expected = {_letter_id(topic, place, group): place for place in truth.dead}
     seen: dict[str, Message] = {}
     for message in messages:
@@ -293,9 +302,10 @@ def _letter(original: Input, reason: str, message: Message, topic: str, group: s
         yield f"says {said!r}"
 
 
-def _positions(positions: Iterable[Position]) -> Iterator[str]:
+def positions(samples: Iterable[Position]) -> Iterator[str]:
+    """Yield where positions were not committed <= stored <= end, or went back."""
     before: dict[int, int] = {}
-    for p in positions:
+    for p in samples:
         if p.committed is not None and p.committed > (p.stored or 0):
             yield f"positions: partition {p.partition} has committed {p.committed}, stored {p.stored}"
         if p.stored is not None:
@@ -308,7 +318,8 @@ def _positions(positions: Iterable[Position]) -> Iterator[str]:
             yield f"positions: partition {p.partition} went back to nothing from {before[p.partition]}"
 
 
-def _ends(outcome: Outcome) -> Iterator[str]:
-    for partition, end in outcome.ends.items():
-        if outcome.stored.get(partition, 0) != end:
-            yield f"positions: partition {partition} ends at {end}, stored {outcome.stored.get(partition)}"
+def ends(stored: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[str]:
+    """Yield the partitions that are not stored up to their ends."""
+    for partition, end in ends.items():
+        if stored.get(partition, 0) != end:
+            yield f"positions: partition {partition} ends at {end}, stored {stored.get(partition)}"

@@ -31,6 +31,9 @@ AHEAD = 60 * SECOND
 #: 1990 and 2100
 TIMES = range(631_152_000 * SECOND, 4_102_444_800 * SECOND)
 
+#: rules of the fields of a record, and which of them it needs
+Kind = tuple[dict[str, Callable[[object], bool]], set[str]]
+Kinds = Mapping[str | None, Kind]
 #: symbol, start (ns), provider, feed
 Source = tuple[str, int, str, str]
 
@@ -234,8 +237,14 @@ def _billionths(size: float) -> int:
     return int(_EXACT.multiply(Decimal(size), Decimal(SECOND)).to_integral_value(context=_EXACT))
 
 
-def read(value: bytes | None, timestamp: int | None) -> dict[str, Any] | str:
-    """Return the fields of a trade or, with a ``type``, of a clock record; else the reason against it."""
+def read(value: bytes | None, timestamp: int | None, kinds: Kinds | None = None) -> dict[str, Any] | str:
+    """Return the fields of a tick or, with a ``type``, of what stands beside ticks; else the reason why not.
+
+    Args:
+        value: of the record.
+        timestamp: of the record, as in `Input`.
+        kinds: what the topic may hold; None: what the topic of trades may.
+    """
     if not value:
         return "empty"
     reason, said = "schema", None
@@ -243,7 +252,7 @@ def read(value: bytes | None, timestamp: int | None) -> dict[str, Any] | str:
         said = _parse(value)
     except ValueError:
         reason = "deserialize"
-    if said is None or not _conforms(said):
+    if said is None or not _conforms(said, kinds or OF_TRADES):
         return "too_large" if len(value) > EXAMINED_BYTES else reason
     if said.get("type") in ("cancel", "correction"):
         return "correction"
@@ -276,7 +285,8 @@ def _depth(value: bytes) -> int:
     return deepest
 
 
-def _word(pattern: str) -> Callable[[object], bool]:
+def word(pattern: str) -> Callable[[object], bool]:
+    """Return the rule of a text."""
     matches = re.compile(pattern).fullmatch
 
     @lru_cache(65_536)
@@ -286,62 +296,66 @@ def _word(pattern: str) -> Callable[[object], bool]:
     return conforms
 
 
-def _whole(span: range) -> Callable[[object], bool]:
+def whole(span: range) -> Callable[[object], bool]:
+    """Return the rule of a whole number."""
     return lambda v: type(v) is int and v in span
 
 
-def _number(least: float, most: float) -> Callable[[object], bool]:
+def number(least: float, most: float) -> Callable[[object], bool]:
+    """Return the rule of a number."""
     # a number beyond every float is beyond `most` too; NaN compares false
     return lambda v: type(v) in (int, float) and least <= v <= most  # type: ignore[operator]
 
 
-_SOURCE: dict[str, Callable[[object], bool]] = {
-    "provider": _word("[a-z][a-z0-9_-]{0,31}"),
-    "feed": _word("|[a-z][a-z0-9_-]{0,31}"),
-    "ts_event": _whole(TIMES),
+SOURCE: dict[str, Callable[[object], bool]] = {
+    "provider": word("[a-z][a-z0-9_-]{0,31}"),
+    "feed": word("|[a-z][a-z0-9_-]{0,31}"),
+    "ts_event": whole(TIMES),
 }
-_TRADE = _SOURCE | {
-    "symbol": _word(r"[A-Z0-9^][A-Z0-9.:/=^+_#$&-]{0,31}"),
-    "price": _number(5e-324, 1e12),
-    "size": _number(1e-9, 1e12),
-    "venue": _word("[A-Za-z0-9._-]{0,16}"),
-    "conditions": _word("[ -~]{0,16}"),
-    "tape": _word("[A-Z]?"),
-    "seq": _whole(range(2**63)),
-    "trade_id": _word("[!-~]{0,64}"),
-    "ts_recv": lambda v: v is None or _whole(TIMES)(v),
+TRADE = SOURCE | {
+    "symbol": word(r"[A-Z0-9^][A-Z0-9.:/=^+_#$&-]{0,31}"),
+    "price": number(5e-324, 1e12),
+    "size": number(1e-9, 1e12),
+    "venue": word("[A-Za-z0-9._-]{0,16}"),
+    "conditions": word("[ -~]{0,16}"),
+    "tape": word("[A-Z]?"),
+    "seq": whole(range(2**63)),
+    "trade_id": word("[!-~]{0,64}"),
+    "ts_recv": lambda v: v is None or whole(TIMES)(v),
 }
-_CLOCK = _SOURCE | {"type": lambda v: v == "clock"}
-_AMENDMENT = {name: _TRADE[name] for name in ("symbol", "venue", "tape", "ts_recv")} | {
-    **_SOURCE,
+CLOCK = SOURCE | {"type": lambda v: v == "clock"}
+_AMENDMENT = {name: TRADE[name] for name in ("symbol", "venue", "tape", "ts_recv")} | {
+    **SOURCE,
     "type": lambda v: True,
-    "orig_id": _TRADE["trade_id"],
-    "orig_price": _TRADE["price"],
-    "orig_size": _TRADE["size"],
+    "orig_id": TRADE["trade_id"],
+    "orig_price": TRADE["price"],
+    "orig_size": TRADE["size"],
 }
 _AMENDMENT_NEEDS = {"type", "symbol", "ts_event", "provider", "orig_price", "orig_size"}
 _NEW = ("trade_id", "price", "size", "conditions")
-#: kind of a record -> rules of its fields, and which it needs; None: a trade
-_KINDS: dict[object, tuple[dict[str, Callable[[object], bool]], set[str]]] = {
-    "clock": (_CLOCK, {"type", "ts_event", "provider"}),
+DISCONTINUITY: Kind = (
+    CLOCK | {"type": lambda v: True, "ts_from": SOURCE["ts_event"], "reason": word("[ -~]{1,200}")},
+    {"type", "ts_event", "ts_from", "provider", "reason"},
+)
+CLOCKS: Kind = CLOCK, {"type", "ts_event", "provider"}
+#: what ``type`` says -> what it is; None: a tick
+OF_TRADES: Kinds = {
+    None: (TRADE, {"symbol", "ts_event", "price", "size", "provider"}),
+    "clock": CLOCKS,
     "cancel": (_AMENDMENT, _AMENDMENT_NEEDS),
     "correction": (
-        _AMENDMENT | {name: _TRADE[name] for name in _NEW},
+        _AMENDMENT | {name: TRADE[name] for name in _NEW},
         _AMENDMENT_NEEDS | {"price", "size"},
     ),
-    "discontinuity": (
-        _CLOCK | {"type": lambda v: True, "ts_from": _SOURCE["ts_event"], "reason": _word("[ -~]{1,200}")},
-        {"type", "ts_event", "ts_from", "provider", "reason"},
-    ),
+    "discontinuity": DISCONTINUITY,
 }
-_TRADE_NEEDS = {"symbol", "ts_event", "price", "size", "provider"}
 
 
-def _conforms(said: object) -> bool:
+def _conforms(said: object, kinds: Kinds) -> bool:
     if not isinstance(said, dict):
         return False
     kind = said.get("type")
-    rules, needs = _KINDS.get(kind if isinstance(kind, str) else None, (_TRADE, _TRADE_NEEDS))
+    rules, needs = kinds.get(kind if isinstance(kind, str) else None, kinds[None])
     try:
         for name in needs:
             said[name]

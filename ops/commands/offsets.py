@@ -24,14 +24,24 @@ def offsets() -> None:
     """Show the stored positions; put them right after a topic was re-created or retention passed."""
 
 
+of_lane = click.option(
+    "--of",
+    type=click.Choice(list(positions.LANES)),
+    default="trades",
+    show_default=True,
+    help="Whose positions.",
+)
+
+
 @offsets.command()
+@of_lane
 @as_json
-def show(as_json: bool) -> None:  # noqa: FBT001 - click
+def show(of: str, as_json: bool) -> None:  # noqa: FBT001 - click
     """Show begin, committed, stored and end of every partition; exit 6 if one cannot be gone on from.
 
     Example: tapeflow offsets show --json
     """
-    ledger = _read(read_settings())
+    ledger = _read(read_settings(), of)
     if as_json:
         rows = [{**asdict(p), "verdict": p.verdict} for p in ledger.positions]
         click.echo(json.dumps({"schema_version": 1, "cluster": ledger.cluster, "positions": rows}))
@@ -49,19 +59,21 @@ def show(as_json: bool) -> None:  # noqa: FBT001 - click
 @click.option("--to", required=True, metavar="earliest|latest|OFFSET", help="Where to go on.")
 @click.option("--partition", "only", type=int, multiple=True, help="Only these; default: all.")
 @click.option("--yes", is_flag=True, help="Do it; without it only say what would be done.")
+@of_lane
 @as_json
-def reset(to: str, only: tuple[int, ...], yes: bool, as_json: bool) -> None:  # noqa: FBT001 - click
+def reset(to: str, only: tuple[int, ...], yes: bool, of: str, as_json: bool) -> None:  # noqa: FBT001 - click
     """Put positions elsewhere. Records that are skipped become a gap; records read again change nothing.
 
     The bar in which reading starts is not published: a part of it would look like all of it. Its trades
-    go to the dead-letter topic as `expired`. Refused while workers are in the group.
+    go to the dead-letter topic as `expired`. Quotes are numbered anew, and a marker says so. Refused
+    while workers are in the group.
 
     Example: tapeflow offsets reset --to earliest --partition 3 --yes
     """
     if to not in ("earliest", "latest") and not to.isdecimal():
         raise click.UsageError("--to takes earliest, latest or an offset")
     settings = read_settings()
-    ledger = _read(settings)
+    ledger = _read(settings, of)
     if unknown := set(only) - {p.partition for p in ledger.positions}:
         raise click.UsageError(f"no partition {min(unknown)}; there are 0..{len(ledger.positions) - 1}")
     chosen = [p for p in ledger.positions if not only or p.partition in only]
@@ -90,8 +102,8 @@ async def _move(settings: Settings, ledger: Ledger, moves: Mapping[Partition, in
         raise DependencyAway(str(exc)) from exc
 
 
-def _read(settings: Settings) -> Ledger:
+def _read(settings: Settings, of: str) -> Ledger:
     try:
-        return asyncio.run(positions.read(settings))
+        return asyncio.run(positions.read(settings, positions.LANES[of]))
     except Transient as exc:
         raise DependencyAway(str(exc)) from exc

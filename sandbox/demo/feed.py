@@ -11,7 +11,7 @@ import msgspec
 from domain.clock import Clock
 from sandbox.demo.tally import MINUTE_NS, Tally
 from sandbox.exchange import FEED, PROVIDER, SECOND_NS, Exchange
-from schemas.decode import FUTURE_NS
+from schemas.chunk import FUTURE_NS
 from schemas.topics import TRADES
 from schemas.trade import ClockTick, Trade
 

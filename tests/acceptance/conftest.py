@@ -42,9 +42,9 @@ def make_rig(kafka: Any, timescale: Any, tmp_path: Path) -> Iterator[RigFactory]
     """Make rigs: fresh topics, a fresh database; everything they start ends with the test."""
     rigs: list[Rig] = []
 
-    def make(**settings: Any) -> Rig:
+    def make(kind: type[Rig] = Rig, **settings: Any) -> Rig:
         url = timescale.create_database(f"rig_{uuid.uuid4().hex[:12]}")
-        rig = Rig(kafka.bootstrap, url, tmp_path, **settings)
+        rig = kind(kafka.bootstrap, url, tmp_path, **settings)
         rigs.append(rig)
         asyncio.run(rig.prepare())
         return rig

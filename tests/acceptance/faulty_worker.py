@@ -1,9 +1,9 @@
 """A worker with one planted fault, so that the product needs no hooks for it.
 
-FAULT=<point>:<nth>[:<seconds>] — the nth batch with candles that reaches the point ends the process with
-SIGKILL, or is held there for so many seconds while the event loop goes on.
+FAULT=<point>:<nth>[:<seconds>] — the nth batch with candles, or what FAULTY names, that reaches the point
+ends the process with SIGKILL, or is held there for so many seconds while the event loop goes on.
 
-Points: after_produce, before_commit, after_commit.
+Points: after_produce, before_commit, after_commit; of quotes also before_latest.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops.cli import main
-from schemas.candle import Bar
+from sinks.quotes import QuoteWriter
 from sinks.transaction import Writer
 from streams.output import Output
 
 POINT, NTH, SECONDS = (*os.environ["FAULT"].split(":"), "0")[:3]
+#: candles or quotes
+KIND = os.environ.get("FAULTY", "candles")
 
 
 class Fault:
@@ -61,18 +63,21 @@ class FaultyConnection:
 
 def plant() -> None:
     """Put the points into the hot path."""
-    deliver, store = Output.deliver, Writer.store
+    writer: Any = {"candles": Writer, "quotes": QuoteWriter}[KIND]
+    deliver, store = Output.deliver, writer.store
 
     async def faulty_deliver(self: Output, messages: Mapping[Any, Any]) -> None:
+        if any(topic.endswith("md.quotes.latest.v1") for topic, _ in messages):
+            fault.reached("before_latest")
         await deliver(self, messages)
-        if any("candles" in topic for topic, _ in messages):
+        if any(topic.endswith(f"md.{KIND}.v1") for topic, _ in messages):
             await asyncio.sleep(fault.reached("after_produce"))
 
-    def faulty_store(self: Writer, connection: Any, bars: Sequence[Bar], moves: Mapping[Any, Any]) -> None:
-        store(self, FaultyConnection(connection) if bars else connection, bars, moves)  # type: ignore[arg-type]
+    def faulty_store(self: Any, connection: Any, rows: Sequence[Any], moves: Mapping[Any, Any]) -> None:
+        store(self, FaultyConnection(connection) if rows else connection, rows, moves)
 
     Output.deliver = faulty_deliver  # type: ignore[method-assign]
-    Writer.store = faulty_store  # type: ignore[method-assign]
+    writer.store = faulty_store
 
 
 if __name__ == "__main__":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from confluent_kafka import Producer
 
-from tests.market import read_lines
+from tests.market import Line, read_lines
 
 #: librdkafka's RD_KAFKA_PARTITION_UA
 WHERE_THE_KEY_BELONGS = -1
 
 
-def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
+def send(lines: Iterable[Line], bootstrap: str, topic: str, rate: float) -> None:
     """Produce at a rate, 0 = as fast as it goes; idempotent, so that order within a partition is kept."""
     producer = Producer(
         {
@@ -36,7 +37,7 @@ def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
             failed.append(error)
 
     begun = time.perf_counter()
-    for i, line in enumerate(read_lines(Path(path))):
+    for i, line in enumerate(lines):
         partition = WHERE_THE_KEY_BELONGS if line.partition is None else line.partition
         while True:
             try:
@@ -61,4 +62,9 @@ def main(path: str, bootstrap: str, topic: str, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4]) if len(sys.argv) > 4 else 0.0)
+    send(
+        read_lines(Path(sys.argv[1])),
+        sys.argv[2],
+        sys.argv[3],
+        float(sys.argv[4]) if len(sys.argv) > 4 else 0.0,
+    )

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,11 @@ class Rig:
         return self
 
     @property
+    def source(self) -> str:
+        """The input topic of this rig's workers."""
+        return self.trades
+
+    @property
     def trades(self) -> str:
         return f"{self.prefix}md.trades.v1"
 
@@ -154,9 +159,11 @@ class Rig:
 
     def produce(self, path: Path, rate: float = 0) -> None:
         """Start to produce a file of tests/market.py; ``rate`` records a second, 0: as fast as it goes."""
-        module = "tests.acceptance.producer"
-        command = [sys.executable, "-m", module, str(path), self.bootstrap, self.trades, str(rate)]
-        self._producers.append(subprocess.Popen(command, env=self.env))
+        self.run_producer("tests.acceptance.producer", str(path), self.bootstrap, self.trades, str(rate))
+
+    def run_producer(self, module: str, *args: str) -> None:
+        """Start a program that produces into this rig's topics and ends by itself."""
+        self._producers.append(subprocess.Popen([sys.executable, "-m", module, *args], env=self.env))
 
     def wait_produced(self, timeout: float = 300) -> None:
         """Wait until the broker has every record of what is being produced."""
@@ -166,7 +173,7 @@ class Rig:
 
     def end_offset(self) -> int:
         """Records in the input topic."""
-        return sum(self.ends(self.trades).values())
+        return sum(self.ends(self.source).values())
 
     def ends(self, topic: str, partitions: int | None = None) -> dict[int, int]:
         """End of each partition of a topic; of the tick topics' number of partitions unless it is given."""
@@ -189,7 +196,7 @@ class Rig:
         """Produce a few records (key, value, headers), and wait for the broker."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2"})
         for key, value, headers in records:
-            producer.produce(self.trades, value, key=key, headers=list(headers))
+            producer.produce(self.source, value, key=key, headers=list(headers))
         assert producer.flush(30) == 0
 
     def query(self, sql: str, *args: Any) -> list[Any]:
@@ -201,7 +208,7 @@ class Rig:
         """Records below the stored positions; -1 while the database is away."""
         try:
             rows = self.query(
-                "select coalesce(sum(next_offset), 0)::int8 from sink_offsets where topic = %s", self.trades
+                "select coalesce(sum(next_offset), 0)::int8 from sink_offsets where topic = %s", self.source
             )
         except psycopg.OperationalError:
             return -1
@@ -231,22 +238,28 @@ class Rig:
 
     def records(self, topic: str, partitions: int | None = None) -> list[Any]:
         """Every message of a topic, partition by partition, in order."""
+        return list(self.each(topic, partitions))
+
+    def each(self, topic: str, partitions: int | None = None) -> Iterator[Any]:
+        """Yield every message of a topic, as `records` returns them."""
         ends = {p: end for p, end in self.ends(topic, partitions).items() if end}
         consumer = self._reader()
         consumer.assign([TopicPartition(topic, p, 0) for p in ends])
-        messages, deadline = [], time.monotonic() + 120
+        deadline = time.monotonic() + 120
         while ends:
             assert time.monotonic() < deadline, f"{topic} could not be read to its end"
-            for m in consumer.consume(10_000, 1.0):
+            batch = consumer.consume(10_000, 1.0)
+            if batch:
+                deadline = time.monotonic() + 120
+            for m in batch:
                 assert m.error() is None, m.error()
-                messages.append(m)
+                yield m
                 partition, offset = m.partition(), m.offset()
                 assert partition is not None
                 assert offset is not None
                 if offset + 1 >= ends.get(partition, 1 << 62):
                     del ends[partition]
         consumer.close()
-        return messages
 
     def _reader(self) -> Consumer:
         return Consumer(
@@ -329,11 +342,15 @@ class Rig:
         for name in names:
             wait_until(partial(self.ready, name), timeout, f"{name} is ready\n{self.log_tail()}")
 
+    def held(self, name: str) -> list[dict[str, Any]]:
+        """What a worker's page says of its partitions of the input topic."""
+        return [p for p in self.status(name)["partitions"] if p["topic"] == self.source]
+
     def wait_holding(self, name: str, partitions: int, timeout: float = 60) -> None:
         """Wait until a worker says that it has so many partitions."""
 
         def holding() -> bool:
-            return self.answers(name) and len(self.status(name)["partitions"]) == partitions
+            return self.answers(name) and len(self.held(name)) == partitions
 
         wait_until(holding, timeout, f"{name} has {partitions} partitions\n{self.log_tail()}")
 

@@ -62,10 +62,10 @@ class Sampler:
 
     def _sample(self, consumer: Consumer) -> list[Position]:
         # in this order: each may only have grown by the time the next is read
-        tps = [TopicPartition(self._rig.trades, p) for p in range(self._rig.partitions)]
+        tps = [TopicPartition(self._rig.source, p) for p in range(self._rig.partitions)]
         committed = {tp.partition: tp.offset for tp in consumer.committed(tps, timeout=3)}
         stored = dict(
-            self._rig.query("select part, next_offset from sink_offsets where topic = %s", self._rig.trades)
+            self._rig.query("select part, next_offset from sink_offsets where topic = %s", self._rig.source)
         )
         ends = {}
         for tp in tps:

@@ -17,20 +17,22 @@ def test_a_worker_without_partitions_is_ready_and_takes_over(make_rig: RigFactor
     rig.start("w1")
     rig.wait_ready("w1")
     rig.wait_holding("w1", 1)
+    # a partition of trades and one of quotes: of three workers one has neither
     rig.start("w2")
-    rig.wait_ready("w1", "w2")
+    rig.start("w3")
+    rig.wait_ready("w1", "w2", "w3")
 
-    def dealt() -> dict[int, str] | None:
-        """Who holds so many partitions, once the group has settled: one of them all, the other none."""
-        held = {len(rig.status(name)["partitions"]): name for name in ("w1", "w2") if rig.ready(name)}
-        return held if held.keys() == {0, 1} else None
+    def standing_by() -> str | None:
+        """Who has nothing, once the group has settled."""
+        held = {name: len(rig.status(name)["partitions"]) for name in rig.workers if rig.ready(name)}
+        return min(held, key=held.__getitem__) if sorted(held.values()) == [0, 1, 1] else None
 
-    holders = wait_until(dealt, 60, "one works and the other stands by")
-    standby, active = holders[0], holders[1]
+    standby = wait_until(standing_by, 60, "two work and the third stands by")
     probe = json.loads(rig.get(standby, "/readyz")[1])
     assert (probe["status"], probe["partitions"]) == ("ok", 0)
     assert "stands by" in probe["detail"]
-    rig.kill(active)
+    for name in rig.workers.keys() - {standby}:
+        rig.kill(name)
     rig.wait_holding(standby, 1)
     rig.send_trades([Trade("A", now + 1, 11.0, 1.0, "sim")])
     rig.wait_stored(2, 30)

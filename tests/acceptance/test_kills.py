@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from functools import partial
 
 from tests.acceptance.conftest import RigFactory
 from tests.acceptance.rig import Rig, wait_until
@@ -36,6 +37,8 @@ def finish(rig: Rig, market: MarketFile, sampler: Sampler) -> None:
     rig.wait_stored(rig.end_offset(), CATCH_UP_S)
     assert rig.end_offset() >= market.records
     for name in list(rig.workers):
+        # one that was started a moment ago does not know SIGTERM yet
+        wait_until(partial(rig.answers, name), CATCH_UP_S, f"{name} answers")
         code, _ = rig.end(name)
         assert code == 0, rig.log_tail()
     rig.verify(sampler)

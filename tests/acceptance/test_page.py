@@ -35,9 +35,9 @@ def test_page_shows_what_is_stored(make_rig: RigFactory, tmp_path: Path) -> None
     assert status["totals"]["stored"] == 1_000
     assert status["dead_letters"]["deserialize"] == 1
     assert status["lag"]["records"] == 0
-    assert len(status["partitions"]) == rig.partitions
+    assert len(rig.held("w1")) == rig.partitions
     by_database = dict(rig.query("select part, next_offset from sink_offsets where topic = %s", rig.trades))
-    assert {p["partition"]: p["stored"] for p in status["partitions"]} == by_database
+    assert {p["partition"]: p["stored"] for p in rig.held("w1")} == by_database
 
     url = f"http://127.0.0.1:{rig.ports['w1']}/"
     seen = browser.dom(url, tmp_path / "profile")

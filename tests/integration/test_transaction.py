@@ -88,7 +88,7 @@ def test_a_refused_row_moves_no_position(connection):
 
 def test_the_refused_are_told_with_the_reason_and_the_words_of_the_database(connection):
     bars = [bar(), bar(symbol="BAD1"), bar(symbol="MSFT"), bar(symbol="ODD1"), bar(symbol="NUL\0")]
-    found = {r.bar.symbol: (r.reason, r.detail) for r in WRITER.refused(connection, bars)}
+    found = {r.row.symbol: (r.reason, r.detail) for r in WRITER.refused(connection, bars)}
     assert found.pop("NUL\0")[0] is Reason.SINK_DATA
     assert found == {
         "BAD1": (Reason.SINK_CONSTRAINT, "the symbol BAD1 is not welcome"),
@@ -100,7 +100,7 @@ def test_the_refused_are_told_with_the_reason_and_the_words_of_the_database(conn
 
 def test_a_constraint_of_the_table_itself(connection):
     upside_down = bar(symbol="MSFT", low=12.5, high=12.0)
-    assert [r.bar for r in WRITER.refused(connection, [bar(), upside_down])] == [upside_down]
+    assert [r.row for r in WRITER.refused(connection, [bar(), upside_down])] == [upside_down]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -109,7 +109,7 @@ def test_exactly_the_bad_ones_are_found_and_the_rest_can_be_stored(connection, b
     connection.execute("truncate candles_intraday")
     OFFSETS.reset(connection, {TP: Stored(10, 10, None)})
     bars = [bar(symbol=f"{'BAD' if is_bad else 'GOOD'}{i}") for i, is_bad in enumerate(bad)]
-    refused = {r.bar.id for r in WRITER.refused(connection, bars)}
+    refused = {r.row.id for r in WRITER.refused(connection, bars)}
     assert refused == {b.id for b in bars if b.symbol.startswith("BAD")}
     rest: list[Bar] = [b for b in bars if b.id not in refused]
     WRITER.store(connection, rest, {TP: Move(10, 11)})
@@ -127,7 +127,7 @@ def test_finding_one_among_many_takes_few_attempts(connection, monkeypatch):
 
     monkeypatch.setattr(candles, "write", counted)
     bars = [bar(symbol=f"GOOD{i}") for i in range(1023)] + [bar(symbol="BAD")]
-    assert [r.bar.symbol for r in WRITER.refused(connection, bars)] == ["BAD"]
+    assert [r.row.symbol for r in WRITER.refused(connection, bars)] == ["BAD"]
     assert attempts <= 2 * 10 + 1
 
 

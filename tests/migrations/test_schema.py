@@ -22,6 +22,7 @@ TABLES = {
     *("sink_offsets", "gap_ledger", "replay_ledger", "settings_versions"),
     *("rate_leases", "rate_blocks"),
     *("jobs", "job_attempts", "waiting_requests"),
+    "quote_symbols",
 }
 UNDOCUMENTED = """
     select c.relname, a.attname from pg_class c

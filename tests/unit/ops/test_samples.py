@@ -12,6 +12,7 @@ from ops.samples import CIRCUIT, samples
 from schemas.errors import Reason
 from schemas.provider import PROVIDERS, Kind
 from schemas.provider_health import State
+from schemas.quote import Flag
 from streams.status import (
     ERRORS,
     LATENCY_MS,
@@ -21,6 +22,7 @@ from streams.status import (
     JobType,
     Phase,
     ProvidersStatus,
+    QuoteCounters,
     SettingsOutcome,
     SettingsStatus,
 )
@@ -153,3 +155,14 @@ def test_jobs_are_counted_by_type_and_state_and_what_waits_is_absent_until_it_is
     found = {(s.spec.name, s.labels): s.value for s in samples(known)}
     assert found["tapeflow_waiting_requests", ("waiting",)] == 5
     assert found["tapeflow_waiting_requests", ("healing",)] == 0
+
+
+def test_every_counter_of_quotes_has_its_own_number():
+    flagged = {flag: n for n, flag in enumerate(get_args(Flag), 10)}
+    counters = Counters(quotes=QuoteCounters(stored=1, duplicates=2, markers=3, latest=4, flagged=flagged))
+    status = worker(counters=counters)
+    for outcome, n in {"stored": 1, "duplicate": 2, "marker": 3, "latest": 4}.items():
+        assert value(status, "tapeflow_quotes_total", outcome=outcome) == n
+    for flag, n in flagged.items():
+        assert value(status, "tapeflow_quote_flags_total", flag=flag) == n
+    assert metrics.QUOTE_FLAGS.labels["flag"] == get_args(Flag)

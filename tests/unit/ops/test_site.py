@@ -14,14 +14,17 @@ import faust
 import pytest
 from aiohttp import web
 from faust.web.drivers.aiohttp import Web
+from yarl import URL
 
 from domain.clock import SystemClock
 from ops.access import OPEN_PATHS, Access
 from ops.assets import assets
 from ops.operations import Operations
+from ops.quotes import QuotePage
 from ops.site import SECURITY_HEADERS, Site, prefers_json
 from schemas.errors import BrokerAway, ConfigInvalid
 from schemas.provider import PROVIDERS
+from schemas.quote import L1Quote
 from streams.control import Proposal
 from streams.status import WorkerStatus
 from tests.unit.ops.snapshots import away, table, worker
@@ -35,6 +38,7 @@ PAGES = {
     "/metrics",
     "/stats/providers",
     "/providers/{name}/health-history",
+    "/quotes/{name}",
     "/ops/validate",
     "/ops/config/reload",
     "/static/{name}",
@@ -57,6 +61,8 @@ class Worker:
     """Why the broker takes nothing."""
     published: list[tuple[str, str]] = field(default_factory=list)
     """(actor, note)."""
+    quotes: dict[str, L1Quote] = field(default_factory=dict)
+    """What is stored."""
     refusals: int = 0
 
     def propose(self) -> Proposal:
@@ -73,6 +79,9 @@ class Worker:
         self.published.append((actor, note))
         self.version = "5-012345678901"
         return self.version
+
+    async def stored(self, symbol: str) -> L1Quote | None:
+        return self.quotes.get(symbol)
 
     def status(self) -> WorkerStatus:
         self.asked += 1
@@ -108,7 +117,8 @@ async def serve(token: str = "", addresses: tuple[str, ...] = ("127.0.0.1",)) ->
     app.finalize()
     made_up = Worker()
     operations = Operations(lambda: made_up)
-    Site(made_up.status, lambda: Access(addresses, token), operations, SystemClock()).mount(app)
+    quotes = QuotePage(lambda _: None, made_up.stored)
+    Site(made_up.status, lambda: Access(addresses, token), operations, quotes, SystemClock()).mount(app)
     server = cast(Web, app.web)
     server.init_server()
     runner = server._runner
@@ -271,10 +281,33 @@ async def test_providers():
             assert json.loads(text)["status"] == 404
 
 
+async def test_the_last_quote_of_a_symbol_however_it_is_written():
+    async with serve() as served:
+        for symbol in ("BRK.B", "XBT/USDT", "ES#F", "^GSPC"):
+            served.worker.quotes[symbol] = L1Quote(symbol, 1_762_795_433_971_744_500, 7, "kraken", bid=1.5)
+        for path, symbol in {
+            "BRK.B": "BRK.B",
+            "XBT/USDT": "XBT/USDT",
+            "XBT%2FUSDT": "XBT/USDT",
+            "ES%23F": "ES#F",
+            "%5EGSPC": "^GSPC",
+        }.items():
+            async with served.client.get(URL(f"{served.url}/quotes/{path}", encoded=True)) as response:
+                assert (response.status, response.content_type) == (200, "application/json"), path
+                assert await response.json() == {
+                    "symbol": symbol, "ts_event": 1_762_795_433_971_744_500, "n": 7,
+                    "provider": "kraken", "bid": 1.5, "source": "table",
+                }  # fmt: skip
+        for path in ("MSFT", "aapl", "", "%00", "..%2F..%2Fmetrics", "AAPL%20", "A" * 33):
+            async with served.client.get(URL(f"{served.url}/quotes/{path}", encoded=True)) as response:
+                assert response.status == 404, path
+                assert response.content_type == "application/problem+json"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_pages_are_to_look_at(method):
     async with serve(TOKEN) as served:
-        for path in ("/", "/metrics", "/health", "/ops/validate"):
+        for path in ("/", "/metrics", "/health", "/ops/validate", "/quotes/AAPL"):
             async with served.client.request(method, served.url + path, headers=BEARER) as response:
                 assert response.status == 405
                 assert response.content_type == "application/problem+json"

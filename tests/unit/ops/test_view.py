@@ -9,7 +9,7 @@ from typing import Any
 from ops.amounts import UNKNOWN, count, duration, rate
 from ops.history import History
 from ops.view import view
-from streams.status import Counters, Rates
+from streams.status import Counters, QuoteCounters, Rates
 from tests.unit.ops.snapshots import NOW_NS, partition, past, worker
 
 
@@ -20,6 +20,15 @@ def test_every_counter_is_shown():
     shown = view(worker(counters=Counters(**numbers)), NOW_NS)["totals"]
     numbers.pop("clocks")  # a sign of life of the feed, nothing of ours
     assert shown == numbers
+
+
+def test_quotes_are_shown_with_what_is_odd_about_them():
+    counters = Counters(quotes=QuoteCounters(stored=1, duplicates=2, markers=3, latest=4))
+    counters.quotes.flagged["stale"] = 5
+    shown = view(worker(counters=counters), NOW_NS)["quotes"]
+    flags = shown.pop("flags")
+    assert shown == {"stored": 1, "duplicates": 2, "markers": 3, "latest": 4}
+    assert {flag: n for flag, n in flags.items() if n} == {"stale": 5}
 
 
 def test_what_is_not_known_is_none():

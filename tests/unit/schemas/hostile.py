@@ -21,37 +21,35 @@ class Record(msgspec.Struct):
     offset: int = 0
 
 
-def _text(pattern: str) -> st.SearchStrategy[str]:
+def text(pattern: str) -> st.SearchStrategy[str]:
     return st.from_regex(pattern, fullmatch=True)
 
 
-_NANOS = st.sampled_from((EARLIEST_NS, TS, LATEST_NS - 1)) | st.integers(EARLIEST_NS, LATEST_NS - 1)
-_NAMES = st.sampled_from(("polygon", "sip", "a", "z" * 32)) | _text("[a-z][a-z0-9_-]{0,31}")
+NANOS = st.sampled_from((EARLIEST_NS, TS, LATEST_NS - 1)) | st.integers(EARLIEST_NS, LATEST_NS - 1)
+NAMES = st.sampled_from(("polygon", "sip", "a", "z" * 32)) | text("[a-z][a-z0-9_-]{0,31}")
 _FIELDS: dict[str, st.SearchStrategy[Any]] = {
-    "symbol": st.sampled_from(("AAPL", "XBT/USDT", "^GSPC")) | _text(r"[A-Z0-9^][A-Z0-9.:/=^+_#$&-]{0,31}"),
-    "ts_event": _NANOS,
+    "symbol": st.sampled_from(("AAPL", "XBT/USDT", "^GSPC")) | text(r"[A-Z0-9^][A-Z0-9.:/=^+_#$&-]{0,31}"),
+    "ts_event": NANOS,
     "price": st.floats(5e-324, 1e12) | st.integers(1, 10**12),
     "size": st.floats(1e-9, 1e12) | st.integers(1, 10**12),
-    "provider": _NAMES,
+    "provider": NAMES,
 }
 _MORE: dict[str, st.SearchStrategy[Any]] = {
-    "feed": st.just("") | _NAMES,
-    "venue": _text("[A-Za-z0-9._-]{0,16}"),
-    "conditions": _text("[ -~]{0,16}"),
-    "tape": _text("[A-Z]?"),
+    "feed": st.just("") | NAMES,
+    "venue": text("[A-Za-z0-9._-]{0,16}"),
+    "conditions": text("[ -~]{0,16}"),
+    "tape": text("[A-Z]?"),
     "seq": st.integers(0, 2**63 - 1),
-    "trade_id": _text("[!-~]{0,64}"),
-    "ts_recv": st.none() | _NANOS,
+    "trade_id": text("[!-~]{0,64}"),
+    "ts_recv": st.none() | NANOS,
 }
 #: every combination of fields that a trade may have
 TICKS = st.fixed_dictionaries(_FIELDS, optional=_MORE)
 CLOCKS = st.fixed_dictionaries(
-    {"type": st.just("clock"), "ts_event": _NANOS, "provider": _NAMES}, optional={"feed": _MORE["feed"]}
+    {"type": st.just("clock"), "ts_event": NANOS, "provider": NAMES}, optional={"feed": _MORE["feed"]}
 )
 
-_WORDS = st.sampled_from(("", "clock", "AAPL\n", "é", "\0", "😀", "a" * 65, "polygon ")) | st.text(
-    max_size=20
-)
+WORDS = st.sampled_from(("", "clock", "AAPL\n", "é", "\0", "😀", "a" * 65, "polygon ")) | st.text(max_size=20)
 _NUMBERS = (
     st.sampled_from(
         (0, -0.0, -1, 1e-9, 9.999e-10, 1e12, 1.0000001e12, 2**63, 2**64, 10**400, EARLIEST_NS - 1)
@@ -59,13 +57,13 @@ _NUMBERS = (
     | st.integers()
     | st.floats()
 )
-_SCALARS = st.none() | st.booleans() | _NUMBERS | _WORDS
+_SCALARS = st.none() | st.booleans() | _NUMBERS | WORDS
 VALUES = st.recursive(
     _SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=6,
 )
-_KEYS = st.sampled_from((*_FIELDS, *_MORE, "type")) | _WORDS
+KEYS = st.sampled_from((*_FIELDS, *_MORE, "type")) | WORDS
 
 
 def _dump(pairs: list[tuple[str, Any]], *, ascii_only: bool) -> bytes:
@@ -75,11 +73,15 @@ def _dump(pairs: list[tuple[str, Any]], *, ascii_only: bool) -> bytes:
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> bytes:
-    """A tick or clock record with fields replaced, added, doubled, dropped or in another order."""
-    pairs = list(draw(TICKS | CLOCKS).items())
+def damaged(
+    draw: st.DrawFn,
+    good: st.SearchStrategy[dict[str, Any]] = TICKS | CLOCKS,
+    keys: st.SearchStrategy[str] = KEYS,
+) -> bytes:
+    """A good record with fields replaced, added, doubled, dropped or in another order."""
+    pairs = list(draw(good).items())
     for _ in range(draw(st.integers(0, 2))):
-        pairs.insert(draw(st.integers(0, len(pairs))), (draw(_KEYS), draw(VALUES)))
+        pairs.insert(draw(st.integers(0, len(pairs))), (draw(keys), draw(VALUES)))
     if draw(st.booleans()):
         i = draw(st.integers(0, len(pairs) - 1))
         pairs[i] = (pairs[i][0], draw(VALUES))
@@ -88,10 +90,13 @@ def damaged(draw: st.DrawFn) -> bytes:
     return _dump(pairs, ascii_only=draw(st.booleans()))
 
 
+_NEARLY_GOOD = damaged() | st.sampled_from([h.value for h in HARMLESS if len(h.value) < 1_000])
+
+
 @st.composite
-def garbled(draw: st.DrawFn) -> bytes:
-    """Good bytes with a few cut out, put in or changed."""
-    value = draw(damaged() | st.sampled_from([h.value for h in HARMLESS if len(h.value) < 1_000]))
+def garbled(draw: st.DrawFn, values: st.SearchStrategy[bytes] = _NEARLY_GOOD) -> bytes:
+    """Bytes with a few cut out, put in or changed."""
+    value = draw(values)
     at = draw(st.integers(0, len(value)))
     cut = draw(st.integers(0, 3))
     pieces = (b'"', b"\\", b"{", b"}", b",", b":", b"0", b"-", b"e", b".", b"NaN", b"\\ud800", b"\xff", b"\n")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.decode import FUTURE_NS, MAX_EXAMINED_BYTES, decode_chunk, examine
+from schemas.chunk import FUTURE_NS, MAX_EXAMINED_BYTES
+from schemas.decode import decode_chunk, examine
 from schemas.discontinuity import Discontinuity
 from schemas.errors import Poison, Reason
 from schemas.trade import ClockTick, Trade

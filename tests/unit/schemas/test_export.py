@@ -16,7 +16,7 @@ from schemas.compatibility import Direction
 from schemas.dead_letter import DeadLetter
 from schemas.export import DIALECT, asyncapi, contracts, direction, documents
 from schemas.topics import CANDLES, CONTROL, DEAD_LETTERS, TOPICS, TRADES, TopicSpec
-from streams.batcher import CANDLE_HEADERS
+from streams.lanes import CANDLE_HEADERS
 
 DOCUMENTS = documents()
 JSON = {path: json.loads(text) for path, text in DOCUMENTS.items() if path.endswith(".json")}

@@ -6,7 +6,18 @@ import re
 
 import pytest
 
-from schemas.topics import CANDLES, DAY_MS, DEAD_LETTERS, DLQ_MAX_BYTES, QUOTES_RAW, TOPICS, TRADES, TopicSpec
+from schemas.topics import (
+    CANDLES,
+    DAY_MS,
+    DEAD_LETTERS,
+    DLQ_MAX_BYTES,
+    QUOTES,
+    QUOTES_LATEST,
+    QUOTES_RAW,
+    TOPICS,
+    TRADES,
+    TopicSpec,
+)
 
 
 def test_all_are_listed_once() -> None:
@@ -14,17 +25,20 @@ def test_all_are_listed_once() -> None:
         "md.jobs.v1",
         "md.trades.v1",
         "md.quotes.raw.v1",
+        "md.quotes.v1",
+        "md.quotes.latest.v1",
         "md.candles.v1",
         "md.provider-outcomes.v1",
         "md.provider-health.v1",
         "md.control.v1",
         "md.dlq.v1",
     }
-    assert len(TOPICS) == 8
+    assert len(TOPICS) == 10
 
 
 def test_outputs_have_as_many_partitions_as_their_input() -> None:
-    assert QUOTES_RAW.partitions == CANDLES.partitions == DEAD_LETTERS.partitions == TRADES.partitions
+    ticks = (QUOTES_RAW, QUOTES, QUOTES_LATEST, CANDLES, DEAD_LETTERS)
+    assert {spec.partitions for spec in ticks} == {TRADES.partitions}
     assert {spec.partitions_here(3) for spec in TOPICS if spec.ticks} == {3}
     assert [spec.partitions_here(3) for spec in TOPICS if not spec.ticks] == [6, 3, 1, 1]
     assert all(spec.partitions_here(0) == spec.partitions for spec in TOPICS)
@@ -40,7 +54,7 @@ class TestEach:
         assert spec.config["message.timestamp.type"] == "LogAppendTime"
 
     def test_what_is_compacted_has_no_retention(self, spec: TopicSpec) -> None:
-        compacted = spec.name in ("md.control.v1", "md.provider-health.v1")
+        compacted = spec.name in ("md.control.v1", "md.provider-health.v1", "md.quotes.latest.v1")
         assert (spec.config["cleanup.policy"] == "compact") == compacted
         assert ("retention.ms" in spec.config) != spec.compact
 
@@ -65,4 +79,5 @@ def test_dead_letters_outlive_everything() -> None:
 
 
 def test_what_is_public() -> None:
-    assert [spec.name for spec in TOPICS if spec.public] == ["md.candles.v1"]
+    public = {"md.quotes.v1", "md.quotes.latest.v1", "md.candles.v1"}
+    assert {spec.name for spec in TOPICS if spec.public} == public

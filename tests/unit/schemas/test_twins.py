@@ -11,7 +11,8 @@ from msgspec import inspect
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from schemas.decode import MAX_EXAMINED_BYTES, decode_chunk
+from schemas.chunk import MAX_EXAMINED_BYTES
+from schemas.decode import decode_chunk
 from schemas.errors import Poison, Reason
 from schemas.trade import ClockTick, Trade, TradeTick
 from tests.oracle import read

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from faust.types import TP
 
 from sinks.offsets import Move
-from streams.batcher import Part, _moves, candle_message
+from streams.batcher import Part, _moves
+from streams.lanes import candle_message
 from tests.unit.sinks.bars import bar
 from tests.unit.streams.consumers import TICKS, tenure
 
 TP0, TP1 = TP(TICKS, 0), TP(TICKS, 1)
 
 
-def part(owner, next_offset, **facts) -> Part:
+def part(owner, next_offset, **facts) -> Part[Any]:
     return Part(owner, next_offset, event=facts.pop("event", object()), **facts)
 
 

@@ -116,3 +116,24 @@ def test_starting_amid_the_log_publishes_no_part_of_a_bar():
     assert folded.bars
     assert min(bar.ts_event for bar in folded.bars) > start
     assert {bar.trade_count for bar in folded.bars} == {6}, "whole minutes only"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "reads_from"),
+    [((0, 500), 80), ((85, 500), 85), ((90, 500), 90)],
+    ids=["all_is_there", "retention_took_some", "retention_took_all_that_warms"],
+)
+async def test_records_that_only_warm_a_state_up_are_done_without_where_retention_took_them(
+    bounds, reads_from
+):
+    database = cast(Any, FakeDatabase({TP0: Stored(100, 80, b"")}))
+    positions = Positions(database, OffsetSink("quotes", "c1"), SystemClock(), 1.0, stands_at=lambda _: 90)
+    tenure = (await positions.load({TP0: bounds}, {}, {TP0.topic: restore}))[TP0]
+    assert (tenure.delivered, tenure.folded, tenure.suppress) == (reads_from, reads_from, 100)
+
+
+async def test_records_that_a_state_needs_are_not_done_without():
+    database = cast(Any, FakeDatabase({TP0: Stored(100, 80, b"")}))
+    positions = Positions(database, OffsetSink("quotes", "c1"), SystemClock(), 1.0, stands_at=lambda _: 90)
+    with pytest.raises(PositionLost):
+        await positions.load({TP0: (91, 500)}, {}, {TP0.topic: restore})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from faust.types import TP
@@ -29,7 +30,7 @@ class App:
     def __init__(self) -> None:
         self.clock = SetClock(START_S + 60 + LATENESS_S)
         self.end: int | None = 5
-        self.parts: list[Part] = []
+        self.parts: list[Part[Any]] = []
         book = Book(Patience(LATENESS_S * 1_000_000_000))
         book.fold(trades(5), 0)
         self.tenure = Tenure(TP0, 5, 5, 5, 0, SimpleNamespace(book=book), 0.0, delivered_at=START_S)
@@ -38,7 +39,7 @@ class App:
             pulse=SimpleNamespace(end=lambda tp: self.end), batcher=SimpleNamespace(put=self._put)
         )
 
-    async def _put(self, part: Part) -> None:
+    async def _put(self, part: Part[Any]) -> None:
         self.parts.append(part)
 
 
@@ -55,7 +56,7 @@ async def provisional(app):
 async def test_a_bar_whose_interval_and_lateness_have_passed_is_published_as_not_final(app, provisional):
     await provisional._publish(TP0, app.tenure)
     (part,) = app.parts
-    assert [(bar.is_final, bar.revision, bar.trade_count) for bar in part.bars] == [(False, 5, 5)]
+    assert [(bar.is_final, bar.revision, bar.trade_count) for bar in part.rows] == [(False, 5, 5)]
     assert part.tenure is app.tenure
     assert part.event is None, "nothing to acknowledge"
     assert (part.state, part.resume_offset, part.count) == (None, None, 0)
@@ -69,7 +70,7 @@ async def test_each_state_is_published_once(app, provisional):
     app.tenure.state.book.fold(trades(1, START_S + 1), 5)
     app.tenure.folded = app.end = 6
     await provisional._publish(TP0, app.tenure)
-    assert [part.bars[0].revision for part in app.parts] == [5, 6]
+    assert [part.rows[0].revision for part in app.parts] == [5, 6]
 
 
 async def test_a_new_tenure_publishes_anew(app, provisional):

@@ -12,7 +12,8 @@ from domain.candles import Book, Patience
 from domain.clock import Clock
 from sandbox.demo.feed import LONGEST_STEP_S, POISON_EVERY, STEP_S, Feed, encode, spoil
 from sandbox.exchange import MINUTE_NS, SECOND_NS, Exchange, MarketClock
-from schemas.decode import FUTURE_NS, examine
+from schemas.chunk import FUTURE_NS
+from schemas.decode import examine
 from schemas.errors import Poison, Reason
 from schemas.topics import TRADES
 from schemas.trade import ClockTick, Trade
