@@ -26,6 +26,7 @@ from tests.integration.providers.truth import Truth
 #: sessions that every vendor of the emulator has
 SESSIONS = [date(2025, 11, day) for day in (4, 5, 6, 7, 10, 11, 12, 13, 14, 18, 19, 20, 21)]
 HOUR_NS = 3_600_000_000_000
+QUIET_NS = HOUR_NS // 3
 SUBJECT_OF: dict[str, Subject] = {
     s.access.provider: s for s in SUBJECTS if s.access.backend != "alpaca_iex" and s.book != "iex"
 }
@@ -170,6 +171,18 @@ class Jobs:
             if (has := _values(stored[row.ts_event])) != (want := _wanted(row)):
                 yield f"{name} at {row.ts_event}: {has}, not {want}"
                 return
+
+    def busy(self, wanted: Iterable[Wanted]) -> list[Wanted]:
+        """Return the jobs of which every symbol traded to the end: of others a second vendor is asked.
+
+        While that one is away, they wait.
+        """
+
+        def traded(job: Wanted, symbol: str) -> bool:
+            rows = self.truth("polygon", symbol, job)
+            return bool(rows) and (job.interval == "1d" or rows[-1].ts_event > job.window[1] - QUIET_NS)
+
+        return [job for job in wanted if all(traded(job, symbol) for symbol in job.symbols)]
 
     def truth(self, provider: str, symbol: str, job: Wanted) -> list[BarRow]:
         """Return what a provider should have served of one symbol of a job."""

@@ -39,7 +39,8 @@ def test_three_workers_route_around_a_dead_vendor(
 ) -> None:
     rig = make_rig(**settings(emulator), jobs_in_flight=4)
     jobs = Jobs(rig, truth)
-    wanted = list(mixed(truth.symbols[:SYMBOLS], 300, seed=5))
+    wanted = jobs.busy(mixed(truth.symbols[:SYMBOLS], 500, seed=5))[:300]
+    assert len(wanted) == 300
     for name in FLEET:
         rig.start(name)
     rig.wait_ready(*FLEET)

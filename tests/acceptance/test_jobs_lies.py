@@ -60,7 +60,7 @@ def test_a_vendor_that_says_nothing(make_rig: Callable[..., Rig], emulator: Emul
     rig = make_rig(**settings(emulator), breaker_cooldown_s=60, log_format="console")
     jobs = Jobs(rig, truth)
     emulator.faults.add("polygon", "*", "mutate", times=FOREVER, change=nothing)
-    wanted = [w for w in mixed(truth.symbols[:10], 80, seed=4) if w.interval == "1m"][:30]
+    wanted = [w for w in jobs.busy(mixed(truth.symbols[:10], 120, seed=4)) if w.interval == "1m"][:30]
     rig.start("one")
     rig.wait_ready("one")
     jobs.send(*(bars_job(w) for w in wanted))
