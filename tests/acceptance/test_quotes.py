@@ -134,7 +134,7 @@ def test_a_worker_is_killed_where_it_hurts(make_rig: RigFactory) -> None:
     rig.produce_quotes(market)
     with Sampler(rig) as sampler:
         for nth, point in enumerate(("after_produce", "before_commit", "after_commit", "before_latest"), 2):
-            rig.start("w1", fault=f"{point}:{nth}", flush_records=4_000)
+            rig.start("w1", fault=f"{point}:{nth}", flush_records=2_000, chunk_max_records=1_000)
             assert rig.wait_ended("w1", 90) == -signal.SIGKILL, f"did not reach {point}\n{rig.log_tail()}"
         rig.wait_produced()
         assert rig.stored() < rig.end_offset(), "it had nothing left to do"
