@@ -10,11 +10,11 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerAway, CommandError, DependencyAway
+from ops.target_topic import partitions_of
+from schemas.errors import CommandError, DependencyAway
 from schemas.export import schema_name
 from schemas.jobs import Job, encode_job
 from schemas.topics import JOBS
-from streams import topics
 
 DELIVERY_S = 30.0
 JSON = ("content-type", b"application/json")
@@ -54,14 +54,7 @@ class JobSender:
             DependencyAway: no broker answers.
             CommandError: there is no such topic.
         """
-        try:
-            cluster = await topics.describe(self._bootstrap)
-        except BrokerAway as exc:
-            raise DependencyAway(f"{exc}; is it up, and is --bootstrap-servers right?") from None
-        if self._topic not in cluster.topics:
-            raise CommandError(
-                f"there is no topic {self._topic} at {self._bootstrap}; `tapeflow topics apply` creates it"
-            )
+        await partitions_of(self._bootstrap, self._topic)
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             client_id="tapeflow-produce",

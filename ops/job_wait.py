@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.text import Text
 
 from domain.clock import Clock
-from ops.job_database import connected
+from ops.database import NO_JOBS, connected
 from ops.job_report import line_of
 from ops.job_sender import Sent
 from schemas.errors import CommandError, DependencyAway
@@ -87,7 +87,7 @@ class JobWait:
     def _look(self) -> list[str]:
         """Return the ids of the jobs of which there is something new."""
         changed = []
-        with connected(self._url) as connection:
+        with connected(self._url, lacks=NO_JOBS) as connection:
             for job_id, sent in list(self._pending.items()):
                 job = jobs.read(connection, job_id)
                 if job is None or (job.partition, job.offset) < (

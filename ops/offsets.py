@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from schemas.errors import BrokerAway, CommandError, ConfigInvalid, DependencyAway
+from ops.database import connected
+from schemas.errors import BrokerAway, CommandError
 from sinks.database import Connection
 from sinks.offsets import OffsetSink, Partition, Stored
 from streams.lanes import CandleLane, Lane, QuoteLane
@@ -22,7 +22,6 @@ from streams.topics import admin, describe
 
 #: by the name of their input
 LANES: Mapping[str, type[Lane[Any]]] = {"trades": CandleLane, "quotes": QuoteLane}
-CONNECT_S = 5
 COORDINATOR_TRIES = 50
 COORDINATOR_PACE_S = 0.2
 
@@ -182,23 +181,6 @@ async def _consumer(where: str, group: str | None = None) -> AsyncIterator[AIOKa
         await consumer.stop()
 
 
-@contextmanager
-def _connected(settings: Settings) -> Iterator[Connection]:
-    try:
-        with psycopg.connect(
-            settings.database_url.get_secret_value(), connect_timeout=CONNECT_S
-        ) as connection:
-            yield connection
-    except psycopg.OperationalError as exc:
-        raise DependencyAway(f"the database does not answer: {' '.join(str(exc).split())}") from exc
-    except psycopg.errors.UndefinedTable as exc:
-        raise CommandError(
-            "the database has no table sink_offsets; `tapeflow migrate up` creates it"
-        ) from exc
-    except psycopg.ProgrammingError as exc:
-        if exc.sqlstate is not None:
-            raise
-        # not with what libpq says: it quotes the password
-        raise ConfigInvalid(
-            "DATABASE_URL is not valid; write postgresql://user:password@host:port/database"
-        ) from None
+def _connected(settings: Settings) -> AbstractContextManager[Connection]:
+    url = settings.database_url.get_secret_value()
+    return connected(url, lacks="no table sink_offsets", read_only=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from domain.clock import Clock
 from domain.health import SECOND_NS
@@ -14,7 +14,7 @@ from ops.recent_records import Recorded, last_control, recent_outcomes
 from schemas.errors import ConfigInvalid
 from schemas.provider import PROVIDERS, ProviderName
 from streams import setting_sources
-from streams.health_keeper import health_rules
+from streams.routing_fields import health_rules, policies
 from streams.setting_sources import Reading
 from streams.settings import InForce, Settings, candidate
 
@@ -139,10 +139,5 @@ def _left_out(recorded: Sequence[Recorded], now: Settings, new: Settings) -> tup
 
 
 def _policies(settings: Settings, left_out: Sequence[ProviderName]) -> Policies:
-    named = {
-        "bars_1m": settings.policy_bars_1m,
-        "bars_1d": settings.policy_bars_1d,
-        "quotes_l1": settings.policy_quotes_l1,
-    }
-    # the settings have validated the names
-    return cast(Policies, {kind: [n for n in names if n not in left_out] for kind, names in named.items()})
+    named = policies(settings)
+    return {kind: [name for name in names if name not in left_out] for kind, names in named.items()}

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 
 from domain.clock import Clock
-from schemas.errors import BrokerAway, CommandError, DependencyAway
+from ops.target_topic import partitions_of
+from schemas.errors import CommandError, DependencyAway
 from schemas.trade import ClockTick, Trade
-from streams import topics
 
 BATCH_BYTES = 131_072
 DELIVERY_MS = 30_000
@@ -57,15 +57,7 @@ class TickSender:
             DependencyAway: no broker answers.
             CommandError: there is no such topic.
         """
-        try:
-            cluster = await topics.describe(self._bootstrap)
-        except BrokerAway as exc:
-            raise DependencyAway(f"{exc}; is it up, and is --bootstrap-servers right?") from None
-        if self._topic not in cluster.topics:
-            raise CommandError(
-                f"there is no topic {self._topic} at {self._bootstrap}; `tapeflow topics apply` creates it"
-            )
-        self._partitions = list(range(cluster.topics[self._topic]))
+        self._partitions = list(range(await partitions_of(self._bootstrap, self._topic)))
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             client_id="tapeflow-produce",

@@ -52,6 +52,6 @@ async def each(items: Iterable[Item], ask: Callable[[Item], Awaitable[Result]], 
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(item)) for item in items]
-    except BaseExceptionGroup as errors:
+    except BaseExceptionGroup as errors:  # one of them goes on upwards: nothing is swallowed
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

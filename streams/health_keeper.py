@@ -18,7 +18,6 @@ from faust.types import TP
 from mode import Service
 from pydantic import ValidationError
 
-from domain.health import HealthRules
 from domain.provider_state import changed, fold, fresh, tick
 from schemas.errors import Poison, Reason
 from schemas.outcome import ProviderOutcome
@@ -31,7 +30,7 @@ from streams.guard import Diverted, Single
 from streams.outcomes import home
 from streams.output import Message
 from streams.provider_table import forget, older
-from streams.routing_fields import RoutingFields
+from streams.routing_fields import health_rules
 
 if TYPE_CHECKING:
     from streams.app import MarketApp
@@ -45,20 +44,6 @@ HEADERS: list[tuple[str, bytes]] = [
     ("content-type", b"application/json"),
     ("schema", b"provider-health.v1"),
 ]
-
-
-def health_rules(settings: RoutingFields) -> HealthRules:
-    """Return when a provider is well, as the settings in force say."""
-    return HealthRules(
-        demote=settings.breaker_demote_threshold,
-        promote=settings.breaker_promote_threshold,
-        latency_cap_ms=settings.recent_latency_cap_ms,
-        window_s=settings.health_window_s,
-        weights=settings.health_weights,
-        trip_failures=settings.breaker_trip_failures,
-        cooldown_s=settings.breaker_cooldown_s,
-        min_samples=settings.breaker_min_samples,
-    )
 
 
 @dataclass(slots=True)

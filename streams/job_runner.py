@@ -21,6 +21,7 @@ from streams import job_results
 from streams.guard import Diverted, Single, divert
 from streams.job_requests import requests
 from streams.job_results import JobState
+from streams.routing_fields import policies
 
 if TYPE_CHECKING:
     from streams.app import MarketApp
@@ -38,12 +39,7 @@ def wants_of(job: BarsFetchJob | QuotesFetchJob) -> Wants:
 
 def rules_of(settings: Settings) -> Rules:
     """Return whom to ask, as the settings in force say."""
-    policies = {
-        "bars_1m": settings.policy_bars_1m,
-        "bars_1d": settings.policy_bars_1d,
-        "quotes_l1": settings.policy_quotes_l1,
-    }
-    return Rules(policies, settings.breaker_trip_failures)  # type: ignore[arg-type]  # validated names
+    return Rules(policies(settings), settings.breaker_trip_failures)
 
 
 class JobRunner(Service):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, cast
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from domain.health import HealthRules
 from domain.policy import breaker_faults, policy_faults, positive_faults, weight_faults
-from schemas.provider import PROVIDERS
+from schemas.provider import PROVIDERS, Kind, ProviderName
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Words by commas or as a JSON list."""
@@ -102,3 +103,28 @@ def routing_faults(s: RoutingFields) -> Iterator[str]:
     for name in s.reconcile_authority:
         if name not in PROVIDERS:
             yield f"unknown provider {name!r} in RECONCILE_AUTHORITY (known: {', '.join(PROVIDERS)})"
+
+
+def health_rules(settings: RoutingFields) -> HealthRules:
+    """Return when a provider is well, as the settings in force say."""
+    return HealthRules(
+        demote=settings.breaker_demote_threshold,
+        promote=settings.breaker_promote_threshold,
+        latency_cap_ms=settings.recent_latency_cap_ms,
+        window_s=settings.health_window_s,
+        weights=settings.health_weights,
+        trip_failures=settings.breaker_trip_failures,
+        cooldown_s=settings.breaker_cooldown_s,
+        min_samples=settings.breaker_min_samples,
+    )
+
+
+def policies(settings: RoutingFields) -> Mapping[Kind, tuple[ProviderName, ...]]:
+    """Return whom to ask for each kind of data, best first, as the settings in force say."""
+    named = {
+        "bars_1m": settings.policy_bars_1m,
+        "bars_1d": settings.policy_bars_1d,
+        "quotes_l1": settings.policy_quotes_l1,
+    }
+    # the names were validated with the settings
+    return cast(Mapping[Kind, tuple[ProviderName, ...]], named)

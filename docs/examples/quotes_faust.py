@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator
 
 import faust
+from faust.types import TP
 
 SERVERS = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
 TOPIC = os.environ.get("TOPIC_PREFIX", "") + "md.quotes.v1"
@@ -48,7 +49,7 @@ def is_new(partition: int, key: bytes, value: dict) -> bool:
 
 
 @app.on_partitions_revoked.connect
-async def forget(_app: faust.App, revoked: set[faust.TopicPartition], **_kwargs: object) -> None:
+async def forget(_app: faust.App, revoked: set[TP], **_kwargs: object) -> None:
     """Forget the numbers of partitions that others read from now on."""
     for partition in revoked:
         last.pop(partition.partition, None)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ops.job_database import connected
+from ops.database import NO_JOBS, connected
 from ops.job_report import job_json, show_job, show_jobs, status_json
 from schemas.errors import CommandError
 from sinks.job_list import latest
@@ -31,7 +31,7 @@ def status(job_id: str, *, as_json: bool) -> None:
 
     Example: tapeflow jobs status morning-1
     """
-    with connected(read_settings().database_url.get_secret_value()) as connection:
+    with connected(read_settings().database_url.get_secret_value(), lacks=NO_JOBS) as connection:
         job = read(connection, job_id)
     if job is None:
         raise CommandError(
@@ -54,7 +54,7 @@ def list_(state: str | None, limit: int, *, as_json: bool) -> None:
 
     Example: tapeflow jobs list --state waiting
     """
-    with connected(read_settings().database_url.get_secret_value()) as connection:
+    with connected(read_settings().database_url.get_secret_value(), lacks=NO_JOBS) as connection:
         found = latest(connection, state, limit)
     if as_json:
         click.echo(json.dumps({"schema_version": SCHEMA_VERSION, "jobs": [job_json(j) for j in found]}))

@@ -1,20 +1,16 @@
-"""The emulated vendors beside the workers: on a loop of their own, by the wall clock."""
+"""The emulated vendors beside the workers: by the wall clock, as requests are counted by it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Thread
+from contextlib import AbstractContextManager
 
 from domain.clock import SystemClock
 from sandbox.market.market import Market
 from sandbox.vendors.clock import SetTime
-from sandbox.vendors.plans import VENDORS, Plans
+from sandbox.vendors.plans import VENDORS
 from sandbox.vendors.server import Emulator
+from tests.integration.providers.hosted import hosted
 from tests.integration.providers.month import FIRST, LAST, NOW_NS, open_plans
-
-PATIENCE_S = 30.0
 
 
 def market() -> Market:
@@ -22,32 +18,9 @@ def market() -> Market:
     return Market(seed=7, symbols=20, first=FIRST, last=LAST, keep=600)
 
 
-@contextmanager
-def emulated(truth: Market, plans: Plans | None = None, now_ns: int = NOW_NS) -> Iterator[Emulator]:
-    """Run the vendors until the block ends: after the last session, so that all lies in the past."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="vendors")
-    thread.start()
-    try:
-        emulator = Emulator(truth, SetTime(now_ns), plans or open_plans(), clock=SystemClock())
-        asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result(PATIENCE_S)
-        try:
-            yield emulator
-        finally:
-            asyncio.run_coroutine_threadsafe(_stop(emulator), loop).result(PATIENCE_S)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_S)
-        loop.close()
-
-
-async def _stop(emulator: Emulator) -> None:
-    await emulator.__aexit__(None, None, None)
-    # handlers that are still asleep for a client that has gone
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+def emulated(truth: Market, now_ns: int = NOW_NS) -> AbstractContextManager[Emulator]:
+    """Return the vendors, running while it is entered, after the last session: all lies in the past."""
+    return hosted(truth, SetTime(now_ns), open_plans(), SystemClock())
 
 
 def settings(emulator: Emulator) -> dict[str, str]:

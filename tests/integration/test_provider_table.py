@@ -24,11 +24,12 @@ from schemas.provider_health import ProviderHealth
 from schemas.topics import PROVIDER_HEALTH, PROVIDER_OUTCOMES
 from streams import topics
 from streams.guard import Diverted, Single, SingleRecord
-from streams.health_keeper import HealthKeeper, health_rules
+from streams.health_keeper import HealthKeeper
 from streams.outcomes import Outcomes, home
 from streams.output import Output
 from streams.prober import Prober
 from streams.provider_table import ProviderTable
+from streams.routing_fields import health_rules
 from streams.settings import Settings
 from streams.status import Counters
 from tests.integration import records

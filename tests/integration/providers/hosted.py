@@ -35,13 +35,13 @@ class MarketClock(Clock):
 
 
 @contextmanager
-def hosted(market: Market, time: MarketTime, plans: Plans) -> Iterator[Emulator]:
-    """Run an emulator until the block ends. Its walls show the market's time, limits included."""
+def hosted(market: Market, time: MarketTime, plans: Plans, clock: Clock | None = None) -> Iterator[Emulator]:
+    """Run an emulator until the block ends. Its walls show ``clock``, else the market's time, limits too."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="emulator")
     thread.start()
     try:
-        emulator = Emulator(market, time, plans, clock=MarketClock(time))
+        emulator = Emulator(market, time, plans, clock=clock or MarketClock(time))
         asyncio.run_coroutine_threadsafe(emulator.__aenter__(), loop).result(PATIENCE_S)
         try:
             yield emulator

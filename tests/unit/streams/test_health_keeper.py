@@ -13,9 +13,10 @@ from domain.provider_state import fold, fresh
 from schemas.outcome import ProviderOutcome
 from schemas.provider_health import ProviderHealth
 from streams import health_keeper
-from streams.health_keeper import PACE_S, health_rules
+from streams.health_keeper import PACE_S
 from streams.outcomes import home
 from streams.provider_table import forget
+from streams.routing_fields import health_rules
 from streams.settings import Settings
 from tests.unit.domain.outcomes import outcome
 from tests.unit.streams.consumers import Record
