@@ -94,8 +94,8 @@ class Latest:
     def flush(self) -> list[L1Quote]:
         """Return what has waited since the call before, to publish it.
 
-        To be called by the wall clock, every 0.5 s: so none waits for more than 1 s, and none is published
-        sooner than `PACE_MS` after the one before, whatever the broker's clock says.
+        To be called by the wall clock, every 0.25 s: so none waits here for more than 0.5 s, whatever the
+        broker's clock says.
         """
         ripe = [view for view in self._waiting.values() if view[WAITS] < self._turn]
         self._turn += 1
@@ -114,6 +114,12 @@ class Latest:
             if not view[WAITS]:
                 view[WAITS] = self._turn
                 self._waiting[quote.symbol] = view
+
+    def recall_unconfirmed(self) -> None:
+        """Let wait what the broker may not have: `flush` gives it out again."""
+        for view in list(self.views.values()):
+            if view[SHOWN] != view[QUOTE].n:
+                self.know(view[QUOTE], view[SINCE], view[GIVEN], waits=True)
 
     def confirm(self, quotes: Iterable[L1Quote]) -> None:
         """Take note that the broker has these: a snapshot need not say that they wait."""

@@ -19,7 +19,7 @@ from domain.snapshot import JUMPED
 from schemas.quote import L1Quote
 
 #: another one wherever the fields of `L1Quote`, or their order, are others
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct(">Bq")
 
 _Price = float | None
@@ -46,8 +46,8 @@ _Source = tuple[int, list[int], int]
 #: fields of the quote in their order, LogAppendTime, that of the one last given out, whether the broker may
 #: not have it yet
 _View = tuple[_Quote, int, int, bool]
-#: base, sources, views
-_Body = tuple[int, list[tuple[Words, _Source]], list[_View]]
+#: base, now_ms at the resume offset, sources, views
+_Body = tuple[int, int, list[tuple[Words, _Source]], list[_View]]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Body).decode
 
@@ -72,7 +72,8 @@ def dump(book: QuoteBook, latest: Latest, folded: int) -> bytes:
         (astuple(view[QUOTE]), view[SINCE], view[GIVEN], view[QUOTE].n != view[SHOWN])
         for view in latest.views.values()
     ]
-    return _HEAD.pack(VERSION, folded) + _encode((book.base, [*book.sources.items()], views))
+    _, now_ms = book.resume_point(folded)
+    return _HEAD.pack(VERSION, folded) + _encode((book.base, now_ms, [*book.sources.items()], views))
 
 
 def restore(state: bytes | None, resume_offset: int, stored: int, places: Sequence[str]) -> Restored:
@@ -93,8 +94,8 @@ def restore(state: bytes | None, resume_offset: int, stored: int, places: Sequen
         return Restored(QuoteBook(stands_at=stored, base=stored, announce=POSITION_RESET), latest, stored)
     if version != VERSION:
         return Restored(QuoteBook(stands_at=stored, base=stored, announce=STATE_LOST), latest, resume_offset)
-    base, sources, views = _decode(memoryview(state)[_HEAD.size :])
-    book = QuoteBook(stands_at=stands_at, base=base)
+    base, now_ms, sources, views = _decode(memoryview(state)[_HEAD.size :])
+    book = QuoteBook(stands_at=stands_at, base=base, now_ms=now_ms)
     for words, (highest, counter, _) in sources:
         book.know(words, highest, counter[0])
     for quote, since_ms, given_ms, waits in views:

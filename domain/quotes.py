@@ -107,7 +107,7 @@ class QuoteBook:
         "symbols",
     )
 
-    def __init__(self, *, stands_at: int = 0, base: int = 0, announce: str = "") -> None:
+    def __init__(self, *, stands_at: int = 0, base: int = 0, announce: str = "", now_ms: int = 0) -> None:
         """Start with nothing known.
 
         Args:
@@ -115,6 +115,7 @@ class QuoteBook:
             base: the first quote of a new symbol gets the number after it. No symbol has had more quotes
                 than its partition has records, so an offset is above all numbers given for what precedes it.
             announce: reason of a marker that precedes everything; empty: none is due.
+            now_ms: the latest LogAppendTime of what precedes the first record that this book is shown.
         """
         self.stands_at = stands_at
         self.base = base
@@ -123,7 +124,7 @@ class QuoteBook:
         #: symbol -> [number of its last quote]
         self.symbols: dict[str, list[int]] = {}
         #: the latest LogAppendTime of a quote: where a broker's clock goes back, ours waits
-        self.now_ms = 0
+        self.now_ms = now_ms
         # two of them, so that what is too old goes without being looked for
         self._young: _Seen = {}
         self._old: _Seen = {}
@@ -165,10 +166,14 @@ class QuoteBook:
         Args:
             folded: everything below has been folded.
         """
+        return self.resume_point(folded)[0]
+
+    def resume_point(self, folded: int) -> tuple[int, int]:
+        """Return `resume_offset`, and ``now_ms`` there: no record says it where a clock had gone back."""
         marks, since_ms = self._marks, self.now_ms - _DUPLICATE_MS
         while marks and marks[0][2] < since_ms:
             marks.popleft()
-        return marks[0][0] if marks else folded
+        return (marks[0][0], marks[0][1]) if marks else (folded, self.now_ms)
 
     def know(self, words: Words, highest: int, number: int) -> None:
         """Take what a snapshot says of a source: its highest ts_event, its symbol's last number."""

@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.latest import Latest
@@ -15,12 +15,21 @@ from domain.quote_snapshot import VERSION, Restored, dump, restore
 from domain.quotes import QuoteBook
 from domain.snapshot import jumped
 from schemas.quote import L1Quote, encode_quote
-from tests.unit.domain.quote_tape import CUTS, TAPES, WILD_TAPES, a_hole, a_raw, numbered, play, warm
+from tests.unit.domain.quote_tape import CUTS, TAPES, WILD_TAPES, a_beat, a_hole, a_raw, numbered, play, warm
 from tests.unit.schemas.hostile import Record
 
 PROPERTY = settings(max_examples=100, deadline=None)
 PLACES = ("iex", "polygon")
 AT = st.integers(0, 30)
+#: what a clock said before it went back is in no record of which repeats must be known
+CLOCK_WENT_BACK = numbered(
+    [
+        a_hole(0),
+        a_raw(1, -0.001),
+        a_beat(10),
+        a_raw(1, 10),
+    ]
+)
 
 
 def handed_over(book: QuoteBook, latest: Latest, at: int) -> Restored:
@@ -46,6 +55,7 @@ class TestGoesOn:
 
     @PROPERTY
     @given(WILD_TAPES)
+    @example(CLOCK_WENT_BACK)
     def test_through_any_number_of_hands(self, tape: list[Record]) -> None:
         book, quotes, markers = QuoteBook(), [], []
         for at, record in enumerate(tape):
