@@ -82,6 +82,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part[L1Quote] | None:
         markers=folded.markers,
         latest=state.latest.offer(folded.quotes, folded.times_ms),
         duplicates=folded.duplicates,
+        more=chunk.more,
     )
     now = market.clock.monotonic()
     if now >= state.snapshot_due:

@@ -25,6 +25,7 @@ from sinks.transaction import Writer
 from streams.guard import Diverted, dead_letter
 from streams.lanes import candle_message
 from streams.output import Message, Output, Target
+from streams.setting_fields import FETCH_MIN_BYTES
 from streams.settings import read_settings
 from streams.topics import describe
 
@@ -53,7 +54,7 @@ async def main() -> None:
         enable_auto_commit=False,
         max_partition_fetch_bytes=1 << 19,
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        fetch_min_bytes=65_536,
+        fetch_min_bytes=FETCH_MIN_BYTES,
     )
     await consumer.start()
     moves: dict[TP, Move] = {}

@@ -86,6 +86,16 @@ class QuoteBench(Bench):
                 took, done, used = time.monotonic() - began, worker.stored() - first, worker.cpu_s() - cpu
             return Live(Figure(done / took, used / done * 1e6, worker.rss_mib()), *watch.delays())
 
+    def alone(self, rate: float) -> Delays:
+        """Return how long raw quotes take to whoever reads them: what feed, broker and watcher cost."""
+        topics = asyncio.run(quotes_fill.bulk(self.bootstrap, 0))
+        url, raw = self._env(topics.prefix)["DATABASE_URL"], topics.prefix + QUOTES_RAW.name
+        with self._feed(topics, rate, quotes_fill.SYMBOLS):
+            time.sleep(WARM_S)
+            with Watch(self.bootstrap, raw, url, PARTITIONS, probes(PARTITIONS)) as watch:
+                time.sleep(LIVE_S)
+            return watch.delays()[0]
+
     def memory(self, seconds: float) -> tuple[float, float]:
         """Return the peak memory with many symbols, and its growth after a third of the time, in MiB."""
         topics = asyncio.run(quotes_fill.bulk(self.bootstrap, 0))
@@ -145,6 +155,7 @@ def main(arguments: Sequence[str]) -> int:
                     runs[name].append(contender.bulk(topics.records))
                 say(f"run {n + 1}: {name:<7} {runs[name][-1].line()}")
         together = {count: bench.together(topics, count) for count in options.workers}
+        alone = bench.alone(FAST_RATE)
         live = {
             "5,000/s": bench.follow(LIVE_RATE),
             "20,000/s": bench.follow(FAST_RATE),
@@ -160,6 +171,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\nworkers of one group on {os.cpu_count()} cores, broker and database beside them:")
     for count, rate in together.items():
         print(f"  {count}: {rate:>10,.0f} quotes/s")
+    print("\n20,000/s, without a worker, to whoever reads the raw topic")
+    print("\n".join(alone.lines()))
     for name, each in live.items():
         print(f"\n{name}")
         print("\n".join([*each.topic.lines(), *each.rows.lines()]))

@@ -17,6 +17,11 @@ MARK = b'"ts_recv":'
 BARS_MS = (2, 5, 10, 15, 20, 25, 35, 50, 75, 100, 150, 250, 500, 1_000, 10_000)
 #: what the watcher of rows adds at most to what it sees
 POLL_S = 0.004
+ROWS = """
+    select symbol, ts_ns from quotes_l1
+    where symbol = any(%s) and ts > to_timestamp(%s) and ts_ns > %s
+    order by ts_ns
+"""
 
 
 class Delays:
@@ -101,16 +106,16 @@ class Watch:
                     self._topic_ms.append((now_ns - int(after[:19])) / 1e6)
 
     def _poll(self) -> None:
+        # one question for all: one for each would keep database and reader busy with themselves
+        names = list(self._seen)
         while not self._stop.wait(POLL_S):
-            for symbol, since in self._seen.items():
-                found = self._connection.execute(
-                    "select ts_ns from quotes_l1 where symbol = %s and ts > to_timestamp(%s) and ts_ns > %s",
-                    (symbol, since / 1e9 - 1, since),
-                ).fetchall()
-                now_ns = self._clock.now_ns()
-                for (ts_ns,) in found:
+            since = min(self._seen.values())
+            found = self._connection.execute(ROWS, (names, since / 1e9 - 1, since)).fetchall()
+            now_ns = self._clock.now_ns()
+            for symbol, ts_ns in found:
+                if ts_ns > self._seen[symbol]:
                     self._rows_ms.append((now_ns - ts_ns) / 1e6)
-                    self._seen[symbol] = max(self._seen[symbol], ts_ns)
+                    self._seen[symbol] = ts_ns
 
     def _last_row(self, symbol: str) -> int:
         row = self._connection.execute(

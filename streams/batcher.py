@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,18 @@ from sinks.transaction import R, Refused
 from streams.guard import Diverted, acknowledge, dead_letter, refused_letter
 from streams.lanes import Lane
 from streams.output import Message, Target
+from streams.part_queue import PartQueue
 from streams.tenure import Tenure
 
 if TYPE_CHECKING:
     from streams.app import MarketApp
 
-#: bound of the queues of an eager lane: its parts have a row for each record
-EAGER_CHUNKS = 8
+#: bound of the queues of an eager lane, whose parts have a row for each record: what is folded while a
+#: transaction is under way must fit, or it is not published before that has ended
+EAGER_RECORDS = 40_000
+#: so many records of a fetch are published without waiting for its rest, and as many seconds wait for it
+PUBLISH_RECORDS = 2_000
+FETCH_PATIENCE_S = 0.01
 
 
 @dataclass(slots=True)
@@ -50,6 +56,8 @@ class Part(Generic[R]):
     latest: Sequence[L1Quote] = ()
     """Of quotes: which of them to show as the last ones once they are stored."""
     duplicates: int = 0
+    more: bool = False
+    """Whether the part of another chunk follows at once, which came with the same fetch."""
     published: bool = field(default=False)
 
     @property
@@ -66,12 +74,13 @@ class Batcher(Service, Generic[R]):
         super().__init__(**kw)
         self._app = app
         self._lane = lane
-        chunks = app.settings.queue_chunks
-        if lane.eager:
-            chunks = min(chunks, EAGER_CHUNKS)
         #: what is to be stored; of an eager lane what is to be published before that has a queue of its own
-        self._queue: asyncio.Queue[Part[R]] = asyncio.Queue(chunks)
-        self._folded: asyncio.Queue[Part[R]] = asyncio.Queue(chunks) if lane.eager else self._queue
+        self._queue: PartQueue[Part[R]]
+        if lane.eager:
+            self._queue = PartQueue(EAGER_RECORDS, lambda part: part.count)
+            self._folded: PartQueue[Part[R]] = PartQueue(EAGER_RECORDS, lambda part: part.count)
+        else:
+            self._folded = self._queue = PartQueue(app.settings.queue_chunks, lambda _: 1)
         self.last_commit: float | None = None
         """Monotonic seconds of the last commit with records."""
 
@@ -86,12 +95,26 @@ class Batcher(Service, Generic[R]):
             return
         while True:
             parts = [await self._folded.get()]
+            await self._rest_of_fetch(parts)
             while not self._folded.empty():
                 parts.append(self._folded.get_nowait())
             live = self._current(parts)
             await self._publish(live)
             for part in live:
                 await self._queue.put(part)
+
+    async def _rest_of_fetch(self, parts: list[Part[R]]) -> None:
+        """Take what came with the same fetch: one delivery of all costs less than one of each.
+
+        Not for long: what follows may have been dropped with its tenure, or give no part.
+        """
+        count = parts[0].count
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FETCH_PATIENCE_S):
+                while parts[-1].more and count < PUBLISH_RECORDS:
+                    part = await self._folded.get()
+                    parts.append(part)
+                    count += part.count
 
     @Service.task
     async def _flusher(self) -> None:

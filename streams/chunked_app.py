@@ -28,8 +28,6 @@ class ChunkedApp(faust.App):
         self.clock: Clock = SystemClock()
         self.counters = Counters()
         self.chunk_topics: dict[str, Restore] = {}
-        #: with fetch_max_wait_ms what a fetch waits for; Faust has 1 byte
-        self.fetch_min_bytes = 65_536
         super().__init__(*args, **options)
 
     @property

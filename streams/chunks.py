@@ -5,7 +5,7 @@ Faust spends 64 to 130 µs on a message, whatever is in it; one message a slice 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Protocol, cast
 
@@ -35,12 +35,14 @@ Records = list[Record]
 class ChunkMessage(ConsumerMessage):
     """A slice; ``value`` is the list of records, ``offset`` that of the last one, so that lag stays right."""
 
-    __slots__ = ("begins", "tenure")
+    __slots__ = ("begins", "more", "tenure")
 
     begins: int
     """Where the slice before it ended; its first record may lie behind a hole in the log."""
     tenure: Tenure
     """Whose slice it is, whether it has ended meanwhile or not."""
+    more: bool
+    """Whether the fetch that it came with has brought another slice of this topic, which follows."""
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
@@ -76,6 +78,14 @@ class ChunkScheduler(DefaultSchedulingStrategy):
         self._chunk_topics = chunk_topics
         self._max_records = max_records
 
+    def slices(self, records: Mapping[TP, list[Any]]) -> Counter[str]:
+        """Return how many slices of each topic a fetch is cut into."""
+        count: Counter[str] = Counter()
+        for tp, batch in records.items():
+            if tp.topic in self._chunk_topics:
+                count[tp.topic] += -(-len(batch) // self._max_records)
+        return count
+
     @override
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         single: dict[TP, list[Any]] = {}
@@ -95,7 +105,9 @@ class ChunkScheduler(DefaultSchedulingStrategy):
                 pending.append((tp, batch, start + size))
 
 
-def chunk_message(tp: TP, records: Records, tenure: Tenure, begins: int, generation_id: int) -> ChunkMessage:
+def chunk_message(
+    tp: TP, records: Records, tenure: Tenure, begins: int, generation_id: int, *, more: bool = False
+) -> ChunkMessage:
     """Return a slice as one message."""
     last = records[-1]
     message = ChunkMessage(
@@ -115,4 +127,5 @@ def chunk_message(tp: TP, records: Records, tenure: Tenure, begins: int, generat
     )
     message.begins = begins
     message.tenure = tenure
+    message.more = more
     return message

@@ -11,6 +11,7 @@ from faust.types import TP
 from typing_extensions import override
 
 from streams import raw_records
+from streams.setting_fields import FETCH_MIN_BYTES
 
 if TYPE_CHECKING:
     from streams.chunked_app import ChunkedApp
@@ -25,7 +26,7 @@ class ChunkThread(driver.AIOKafkaConsumerThread):
         app = cast("ChunkedApp", self.app)
         # before start(), which builds the fetcher from these two; Faust has 1500 ms and 1 byte
         consumer._fetch_max_wait_ms = app.settings.fetch_max_wait_ms
-        consumer._fetch_min_bytes = app.fetch_min_bytes
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES
         raw_records.install(app.chunk_topics.keys())
         return consumer
 

@@ -56,6 +56,8 @@ class Chunk:
     tenure: Tenure
     records: Records
     event: EventT[Any]
+    more: bool = False
+    """Whether another one follows at once (`ChunkMessage.more`)."""
 
 
 async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
@@ -75,7 +77,7 @@ async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
         records = cast(Records, message.value)
         # the event waits for its acknowledgement behind the whole queue of the sink: without its records
         message.value = event.value = cast(Any, None)
-        yield Chunk(tenure, records, event)
+        yield Chunk(tenure, records, event, message.more)
 
 
 def acknowledge(event: EventT[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from faust.types import TP
 from mode import Service
 
-from domain.latest import GIVEN, PACE_MS, QUOTE, SHOWN, SINCE, Latest
+from domain.latest import PACE_MS, Latest
 from schemas.quote import L1Quote
 from schemas.topics import QUOTES_LATEST, QUOTES_RAW
 from streams.batcher import Part
@@ -31,23 +31,24 @@ PACE_S = PACE_MS / 1000
 
 @dataclass(slots=True)
 class Shop:
-    """What of one partition is to be shown, and when the last of each symbol was; monotonic seconds."""
+    """What of one partition is to be shown, and when some was; monotonic seconds."""
 
-    opened: float
-    """Whoever held the partition before may have shown anything until then."""
+    shown: float
+    """When the broker had the last ones; at first: until when whoever was here before may have shown some."""
     held: dict[str, L1Quote] = field(default_factory=dict)
     """Stored, and not shown yet."""
-    shown: dict[str, float] = field(default_factory=dict)
 
     def due(self, quotes: Iterable[L1Quote], now: float) -> list[L1Quote]:
-        """Take quotes, the later the better; return those whose symbols have been still for long enough."""
-        held, shown, opened = self.held, self.shown, self.opened
+        """Take quotes, the later the better; return the last of each symbol once it is time again.
+
+        All symbols at once: one by one they would be a few records for each transaction.
+        """
         for quote in quotes:
-            held[quote.symbol] = quote
-        since = now - PACE_S
-        due = [quote for symbol, quote in held.items() if shown.get(symbol, opened) <= since]
-        for quote in due:
-            del held[quote.symbol]
+            self.held[quote.symbol] = quote
+        if now - self.shown < PACE_S:
+            return []
+        due = [*self.held.values()]
+        self.held.clear()
         return due
 
 
@@ -96,8 +97,7 @@ class LatestQuotes(Service):
         for state, due in shown:
             app.counters.quotes.latest += len(due)
             state.latest.confirm(due)
-            for quote in due:
-                state.shop.shown[quote.symbol] = now
+            state.shop.shown = now
 
     def _tenures(self) -> list[Tenure]:
         topic = self._app.settings.topic(QUOTES_RAW)
@@ -106,27 +106,18 @@ class LatestQuotes(Service):
     @Service.task
     async def _tick(self) -> None:
         # not `while True`: after stop() sleep returns at once, and the task would spin
-        flush = False
         while not self.should_stop:
             await self.sleep(PERIOD_S)
-            flush = not flush
             for tenure in self._tenures():
-                await self._publish(tenure, flush=flush)
+                await self._publish(tenure)
 
-    async def _publish(self, tenure: Tenure, *, flush: bool) -> None:
+    async def _publish(self, tenure: Tenure) -> None:
         if tenure.folded < tenure.suppress:
             return
         state: _State = tenure.state
         if self._seen.get(tenure.tp) is not tenure:
             self._seen[tenure.tp] = tenure
-            _recall(state.latest)
-        quotes = state.latest.flush() if flush else []
+            state.latest.recall_unconfirmed()
+        quotes = state.latest.flush()
         if quotes or state.shop.held:
             await self._app.services.quote_batcher.put(Part(tenure, tenure.stored, latest=quotes))
-
-
-def _recall(latest: Latest) -> None:
-    """Let wait what was not confirmed: a part of the tenure before may have been dropped with it."""
-    for view in list(latest.views.values()):
-        if view[SHOWN] != view[QUOTE].n:
-            latest.know(view[QUOTE], view[SINCE], view[GIVEN], waits=True)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,11 +65,14 @@ class ChunkConsumer(driver.Consumer):
         #: whose the slices under way are, and where the next one begins; the tenure may have ended meanwhile
         self._under_way: dict[TP, tuple[Tenure, int]] = {}
         self._positioned: int | None = None  # the generation whose positions were loaded
+        self._to_come: Counter[str] = Counter()  # slices of the fetch under way that were not handed on yet
         self._moves = 0  # counts seeks, to know that one happened during an await
         self._probes: dict[TP, int] = {}
         self._position_lock = asyncio.Lock()
         super().__init__(*args, **kwargs)
-        self.scheduler = ChunkScheduler(self.app.chunk_topics.keys(), self.app.settings.chunk_max_records)
+        self.scheduler = self._chunk_scheduler = ChunkScheduler(
+            self.app.chunk_topics.keys(), self.app.settings.chunk_max_records
+        )
         self._deliver_to_conductor = self.callback
         self.callback = self._on_delivery
 
@@ -104,7 +108,15 @@ class ChunkConsumer(driver.Consumer):
         if type(record) is not list:
             return super()._to_message(tp, record)
         tenure, begins = self._under_way[tp]
-        message = chunk_message(tp, record, tenure, begins, self.app.consumer_generation_id)
+        self._to_come[tp.topic] -= 1
+        message = chunk_message(
+            tp,
+            record,
+            tenure,
+            begins,
+            self.app.consumer_generation_id,
+            more=self._to_come[tp.topic] > 0,
+        )
         self._under_way[tp] = (tenure, message.offset + 1)
         # Faust drops what lies before its own note of what was read, which knows nothing of repositioning
         self._read_offset[tp] = None
@@ -121,6 +133,7 @@ class ChunkConsumer(driver.Consumer):
         records, active = await self._fetch_next(timeout)
         if records:
             records = await self._continuing(records, moved=moves != self._moves)
+            self._to_come = self._chunk_scheduler.slices(records)
         return records, active
 
     async def _fetch_next(self, timeout: float) -> Any:

@@ -270,7 +270,7 @@ async def test_the_fetch_settings_are_those_that_the_fetcher_is_built_from(monke
     monkeypatch.setattr("streams.raw_records.install", lambda topics: None)
     consumer = thread._create_worker_consumer(cast(Transport, app.transport))
     consumer._closed = True  # never started
-    assert (consumer._fetch_min_bytes, consumer._fetch_max_wait_ms) == (65_536, 25)
+    assert (consumer._fetch_min_bytes, consumer._fetch_max_wait_ms) == (24_576, 40)
     started = source(AIOKafkaConsumer.start)
     assert "fetch_min_bytes=self._fetch_min_bytes" in started
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in started

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.batcher import EAGER_CHUNKS, Batcher, Part
+from streams.batcher import EAGER_RECORDS, FETCH_PATIENCE_S, PUBLISH_RECORDS, Batcher, Part
 from streams.output import Message, Target
 from tests.unit.streams.clocks import SetClock
 from tests.unit.streams.consumers import TICKS, tenure
@@ -60,8 +60,8 @@ class World:
         await self.may_store.wait()
         self.said.append(("stored", tuple(row.n for row in rows)))
 
-    def part(self, n: int) -> Part[Any]:
-        return Part(self.tenure, n, 1, rows=[Row(n)])
+    def part(self, n: int, *, more: bool = False) -> Part[Any]:
+        return Part(self.tenure, n, 1, rows=[Row(n)], more=more)
 
 
 @pytest.fixture
@@ -93,6 +93,36 @@ async def test_published_before_what_is_ahead_is_stored_and_stored_once(world: A
         assert [world.said[i][0] for i in at] == ["published", "stored", "committed"]
 
 
+async def test_what_came_with_one_fetch_is_published_in_one_delivery(world: Any):
+    batcher: Batcher[Any] = Batcher(world, world)
+    async with batcher:
+        for n in (1, 2, 3):
+            await batcher.put(world.part(n, more=n < 3))
+            await settled()
+        assert world.said == [("published", (1, 2, 3))]
+
+
+async def test_the_rest_of_a_fetch_is_not_waited_for_if_there_is_none(world: Any):
+    world.may_store.set()
+    batcher: Batcher[Any] = Batcher(world, world)
+    async with batcher:
+        await batcher.put(world.part(1, more=True))
+        async with asyncio.timeout(5):
+            while ("committed", (1,)) not in world.said:
+                await asyncio.sleep(FETCH_PATIENCE_S)
+    assert world.said[0] == ("published", (1,))
+
+
+async def test_a_large_part_is_published_at_once(world: Any):
+    batcher: Batcher[Any] = Batcher(world, world)
+    large = world.part(1, more=True)
+    large.count = PUBLISH_RECORDS
+    async with batcher:
+        await batcher.put(large)
+        await settled()
+        assert world.said == [("published", (1,))]
+
+
 async def test_what_has_ended_is_not_published(world: Any):
     batcher: Batcher[Any] = Batcher(world, world)
     old = world.part(1)
@@ -105,11 +135,24 @@ async def test_what_has_ended_is_not_published(world: Any):
 
 async def test_a_slow_database_stops_the_fold(world: Any):
     batcher: Batcher[Any] = Batcher(world, world)
+    size = EAGER_RECORDS // 4
 
     async def fold() -> None:
-        for n in range(1, 4 * EAGER_CHUNKS):
-            await batcher.put(world.part(n))
+        for n in range(1, 20):
+            part = world.part(n)
+            part.count = size
+            await batcher.put(part)
 
     async with batcher:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(fold(), 0.5)
+
+
+async def test_many_small_parts_are_published_while_a_transaction_is_under_way(world: Any):
+    batcher: Batcher[Any] = Batcher(world, world)
+    async with batcher:
+        for n in range(1, 201):
+            await batcher.put(world.part(n))
+            await asyncio.sleep(0)
+        await settled()
+        assert [n for _, numbers in world.said for n in numbers] == list(range(1, 201))

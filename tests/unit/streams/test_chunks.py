@@ -26,6 +26,19 @@ def test_slices_are_the_records_cut_in_order(records, size):
     assert found == records
 
 
+@given(
+    st.dictionaries(
+        st.builds(TP, st.sampled_from([TICKS, JOBS]), st.integers(0, 5)),
+        st.integers(1, 40).map(lambda n: slice_of(0, n)),
+    ),
+    st.integers(1, 10),
+)
+def test_slices_are_counted_before_they_are_cut(records, size):
+    scheduler = ChunkScheduler({TICKS}, size)
+    cut = sum(tp.topic == TICKS for tp, _ in scheduler.iterate(records))
+    assert scheduler.slices(records) == ({TICKS: cut} if cut else {})
+
+
 def test_partitions_take_turns():
     a, b = TP(TICKS, 0), TP(TICKS, 1)
     turns = [

@@ -107,12 +107,40 @@ async def test_one_that_comes_too_soon_waits_and_the_last_one_of_all_is_shown(ap
     assert len(app.published) == 2
 
 
+async def test_all_symbols_of_a_partition_are_shown_together_and_another_partition_has_its_own_time(
+    app, latest
+):
+    known(app, TP0, quote(1), quote(2, "MSFT"))
+    known(app, TP1, quote(1, "IBM"))
+    await latest.show([stored(app, TP0, quote(1))])
+    app.clock.seconds += 0.125
+    await latest.show([stored(app, TP0, quote(2, "MSFT")), stored(app, TP1, quote(1, "IBM"))])
+    assert app.published == [(0, "AAPL", 1), (1, "IBM", 1)]
+    app.clock.seconds += 0.125
+    await latest.show([stored(app, TP0)])
+    assert app.published == [(0, "AAPL", 1), (1, "IBM", 1), (0, "MSFT", 2)]
+
+
+async def test_the_pace_counts_from_when_the_broker_had_the_last_ones(app, latest):
+    deliver = app.services.output.deliver
+
+    async def slowly(messages: Any) -> None:
+        await deliver(messages)
+        app.clock.seconds += 0.5
+
+    app.services.output.deliver = slowly
+    known(app, TP0, quote(1), quote(2))
+    await latest.show([stored(app, TP0, quote(1))])
+    await latest.show([stored(app, TP0, quote(2))])
+    assert app.published == [(0, "AAPL", 1)]
+
+
 async def test_what_waits_is_put_on_its_way_by_the_wall_clock(app, latest):
     known(app, TP0, quote(1), quote(2))
     await latest.show([stored(app, TP0, quote(1))])
     await latest.show([stored(app, TP0, quote(2))])
     app.tenures[TP0].state.latest.confirm([quote(2)])
-    await latest._publish(app.tenures[TP0], flush=False)
+    await latest._publish(app.tenures[TP0])
     (part,) = app.parts
     assert (part.tenure, part.event, list(part.latest)) == (app.tenures[TP0], None, [])
     app.clock.seconds += 0.25
@@ -134,8 +162,8 @@ async def test_the_last_quote_of_a_quiet_symbol_is_flushed(app, latest):
     known(app, TP0, quote(1), quote(2))
     app.tenures[TP0].state.latest.confirm([quote(1)])
     tenure = app.tenures[TP0]
-    await latest._publish(tenure, flush=True)
-    await latest._publish(tenure, flush=True)
+    await latest._publish(tenure)
+    await latest._publish(tenure)
     assert [[q.n for q in part.latest] for part in app.parts] == [[2]]
 
 
@@ -143,21 +171,21 @@ async def test_what_was_given_out_and_not_confirmed_is_given_out_again_by_the_ne
     """The part that had it was dropped with its tenure."""
     known(app, TP0, quote(1), quote(2, "MSFT"))
     state = app.tenures[TP0].state
-    await latest._publish(app.tenures[TP0], flush=True)
-    await latest._publish(app.tenures[TP0], flush=True)
+    await latest._publish(app.tenures[TP0])
+    await latest._publish(app.tenures[TP0])
     app.parts.clear()
     state.latest.confirm([quote(2, "MSFT")])
     again = app.tenures[TP0] = Tenure(TP0, 5, 5, 5, 5, state, 0.0)
-    await latest._publish(again, flush=True)
-    await latest._publish(again, flush=True)
+    await latest._publish(again)
+    await latest._publish(again)
     assert [[q.symbol for q in part.latest] for part in app.parts] == [["AAPL"]]
 
 
 async def test_while_a_partition_is_folded_again_nothing_is_shown_of_it(app, latest):
     known(app, TP0, quote(1), quote(2))
     app.tenures[TP0].suppress = 6
-    await latest._publish(app.tenures[TP0], flush=True)
-    await latest._publish(app.tenures[TP0], flush=True)
+    await latest._publish(app.tenures[TP0])
+    await latest._publish(app.tenures[TP0])
     assert app.parts == []
     assert latest.get("AAPL") is None
     app.tenures[TP0].folded = 6

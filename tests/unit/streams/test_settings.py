@@ -167,9 +167,9 @@ def test_the_units_of_patience(monkeypatch):
 
 
 def test_a_profile_sets_what_a_fetch_waits_for(monkeypatch):
-    assert read_settings().fetch_max_wait_ms == 25
+    assert read_settings().fetch_max_wait_ms == 40
     monkeypatch.setenv("PROFILE", "low-latency")
-    assert read_settings().fetch_max_wait_ms == 10
+    assert read_settings().fetch_max_wait_ms == 4
 
 
 @pytest.mark.parametrize("servers", ["a:1", "a.example:9092,[::1]:9093", "10.0.0.1:9092,10.0.0.2:9092"])
