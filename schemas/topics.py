@@ -26,6 +26,10 @@ DAY_MS = 24 * HOUR_MS
 DLQ_MAX_BYTES = 2_097_152
 
 
+#: the broker compacts closed segments only; by its default one is open for a week, or for a gibibyte
+SEGMENT_MS = 600_000
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """One topic, as it is declared to the broker and described to people."""
@@ -58,7 +62,7 @@ class TopicSpec:
         future" could not be judged the same way twice.
         """
         kept = (
-            {"cleanup.policy": "compact"}
+            {"cleanup.policy": "compact", "segment.ms": str(SEGMENT_MS)}
             if self.compact
             else {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
         )

@@ -1,7 +1,9 @@
 """A simulated input of raw quotes for whole workers: in time with the wall clock, drawn from a seed.
 
-Quotes of four sources, of the shapes in which the vendors' feeds write them, among them repeats, shuffled
-and stale ones, poison, clock records, and holes that the feeds tell of.
+Quotes of four sources, among them repeats, shuffled and stale ones, poison, clock records, and holes that
+the feeds tell of. Most of three sources are written as the emulated vendor writes them and heard by our
+side of its feed (tests/quote_wires.py); the others are written here, in every way in which a producer may
+say that a side is not there, and with sizes that are no whole shares.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from sandbox.market.records import Quote
 from tests.market import Line
 from tests.poison import KEY, LARGE, Specimen
 from tests.quote_poison import QUOTE_POISON
+from tests.quote_wires import Wires
 
 SECOND_NS = 1_000_000_000
 #: 2023-11-14T22:14:00Z; real workers need the present, or every quote is stale
@@ -25,13 +29,15 @@ STALE_NS = 5.5 * SECOND_NS, 30 * SECOND_NS
 #: every so many symbols one whose quotes all come stale, in order
 SLEEPY = 83
 REPEAT_S = 3.0
+#: share of the quotes of a vendor that come over its wire
+WIRED = 0.8
 REASONS = (b"connection lost", b"mute", b"slow consumer", b"takeover")
 
 #: name, feed, of every how many symbols, shape of the rest of a record
 SOURCES: tuple[tuple[bytes, bytes, int, bytes], ...] = (
     (b"polygon", b"sip", 1, b',"bid_venue":"11","ask_venue":"12","conditions":"1,%d","tape":"C","seq":%d'),
     (b"alpaca", b"iex", 2, b',"bid_venue":"V","ask_venue":"V","conditions":"R","tape":"C"'),
-    (b"iex", b"iex", 5, b',"bid_venue":"IEXG","ask_venue":"IEXG"'),
+    (b"iex", b"tiingo", 5, b',"bid_venue":"IEXG","ask_venue":"IEXG"'),
     (b"kraken", b"", 7, b""),
 )
 
@@ -106,6 +112,7 @@ def _quotes(market: QuotesMarket, rnd: random.Random) -> Iterator[Line]:
     last = [0] * market.symbols
     step = SECOND_NS / market.rate
     draw, delay = rnd.random, _delays(market, rnd)
+    wires = Wires([name.decode() for name in names])
     for begin in range(0, market.quotes, 10_000):
         count = min(10_000, market.quotes - begin)
         for i, k in enumerate(rnd.choices(range(market.symbols), cum_weights=weights, k=count), begin):
@@ -118,12 +125,31 @@ def _quotes(market: QuotesMarket, rnd: random.Random) -> Iterator[Line]:
                 ts = last[k]
             last[k] = ts
             mids[k] = mid = max(100, mids[k] + int(draw() * 5) - 2)
+            drawn = draw()
+            if k % 4 and drawn < WIRED and (name := provider.decode()) in wires:
+                yield Line(names[k], wires.raw(name, _quote(names[k].decode(), ts, mid, i, draw), now))
+                continue
             value = b'{"symbol":"%s","ts_event":%d,"provider":"%s"' % (names[k], ts, provider)
             if feed:
                 value += b',"feed":"%s"' % feed
             if rest:
                 value += rest % (i % 50, i + 1) if b"%d" in rest else rest
             yield Line(names[k], value + _sides(mid, k, draw) + b',"ts_recv":%d}' % now)
+
+
+def _quote(symbol: str, ts: int, mid: int, i: int, draw: Callable[[], float]) -> Quote:
+    """Return a quote as the emulator has them: what is not there is 0."""
+    drawn = draw()
+    spread = 1 + int(drawn * 7_919 % 5)
+    if drawn < 0.02:
+        spread = -1 if drawn < 0.01 else 0
+    bid, ask = mid / 100, (mid + spread) / 100
+    sizes = [100 * int(draw() * 20) for _ in range(2)]
+    if drawn > 0.99:
+        bid, sizes[0] = 0.0, 0
+    elif drawn > 0.98:
+        ask, sizes[1] = 0.0, 0
+    return Quote(symbol, ts, bid, sizes[0], "Q", ask, sizes[1], "V", i + 1)
 
 
 def _sides(mid: int, k: int, draw: Callable[[], float]) -> bytes:

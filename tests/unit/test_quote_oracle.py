@@ -194,7 +194,7 @@ class TestMarket:
         assert {(q.provider, q.feed) for q in quotes} == {
             ("polygon", "sip"),
             ("alpaca", "iex"),
-            ("iex", "iex"),
+            ("iex", "tiingo"),
             ("kraken", ""),
         }
         assert 0.008 < truth.duplicates / MARKET.quotes < 0.013

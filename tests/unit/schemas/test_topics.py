@@ -56,6 +56,9 @@ class TestEach:
     def test_what_is_compacted_has_no_retention(self, spec: TopicSpec) -> None:
         compacted = spec.name in ("md.control.v1", "md.provider-health.v1", "md.quotes.latest.v1")
         assert (spec.config["cleanup.policy"] == "compact") == compacted
+        # whoever reads it from the beginning reads what is not compacted yet, too
+        assert ("segment.ms" in spec.config) == compacted
+        assert int(spec.config.get("segment.ms", 0)) <= DAY_MS / 24
         assert ("retention.ms" in spec.config) != spec.compact
 
     def test_settings_are_text(self, spec: TopicSpec) -> None:
