@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "ops.commands.stack:status",
     "worker": "ops.commands.worker:worker",
     "migrate": "ops.commands.migrate:migrate",
+    "retain": "ops.commands.retain:retain",
     "topics": "ops.commands.topics:topics",
     "offsets": "ops.commands.offsets:offsets",
     "config": "ops.commands.config:config",
