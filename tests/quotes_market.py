@@ -1,7 +1,7 @@
 """A simulated input of raw quotes for whole workers: in time with the wall clock, drawn from a seed.
 
-Quotes of four sources, among them repeats, shuffled and stale ones, poison, clock records, and holes that
-the feeds tell of. Most of three sources are written as the emulated vendor writes them and heard by our
+Quotes of five sources, among them repeats, shuffled and stale ones, poison, clock records, and holes that
+the feeds tell of. Nine in ten of four sources are written as the emulated vendor writes them and heard by our
 side of its feed (tests/quote_wires.py); the others are written here, in every way in which a producer may
 say that a side is not there, and with sizes that are no whole shares.
 """
@@ -30,13 +30,14 @@ STALE_NS = 5.5 * SECOND_NS, 30 * SECOND_NS
 SLEEPY = 83
 REPEAT_S = 3.0
 #: share of the quotes of a vendor that come over its wire
-WIRED = 0.8
+WIRED = 0.9
 REASONS = (b"connection lost", b"mute", b"slow consumer", b"takeover")
 
 #: name, feed, of every how many symbols, shape of the rest of a record
 SOURCES: tuple[tuple[bytes, bytes, int, bytes], ...] = (
     (b"polygon", b"sip", 1, b',"bid_venue":"11","ask_venue":"12","conditions":"1,%d","tape":"C","seq":%d'),
     (b"alpaca", b"iex", 2, b',"bid_venue":"V","ask_venue":"V","conditions":"R","tape":"C"'),
+    (b"alpaca", b"sip", 3, b',"bid_venue":"P","ask_venue":"N","conditions":"R","tape":"C"'),
     (b"iex", b"tiingo", 5, b',"bid_venue":"IEXG","ask_venue":"IEXG"'),
     (b"kraken", b"", 7, b""),
 )
@@ -126,8 +127,8 @@ def _quotes(market: QuotesMarket, rnd: random.Random) -> Iterator[Line]:
             last[k] = ts
             mids[k] = mid = max(100, mids[k] + int(draw() * 5) - 2)
             drawn = draw()
-            if k % 4 and drawn < WIRED and (name := provider.decode()) in wires:
-                yield Line(names[k], wires.raw(name, _quote(names[k].decode(), ts, mid, i, draw), now))
+            if drawn < WIRED and (wire := (provider.decode(), feed.decode())) in wires:
+                yield Line(names[k], wires.raw(wire, _quote(names[k].decode(), ts, mid, i, draw), now))
                 continue
             value = b'{"symbol":"%s","ts_event":%d,"provider":"%s"' % (names[k], ts, provider)
             if feed:

@@ -194,6 +194,7 @@ class TestMarket:
         assert {(q.provider, q.feed) for q in quotes} == {
             ("polygon", "sip"),
             ("alpaca", "iex"),
+            ("alpaca", "sip"),
             ("iex", "tiingo"),
             ("kraken", ""),
         }
