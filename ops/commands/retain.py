@@ -32,7 +32,7 @@ def retain(days: int, dry_run: bool, database_url: str, as_json: bool) -> None: 
     """Let old quotes go. Candles, positions and jobs stay.
 
     To be run once a day, by cron say. On TimescaleDB whole chunks are dropped, so that up to a day more is
-    kept; on plain PostgreSQL an hour of rows goes in each transaction. It can be interrupted, and run again.
+    kept; on plain PostgreSQL at most 100,000 rows go in a transaction. It can be interrupted, and run again.
 
     Example: tapeflow retain --quotes 30
     """

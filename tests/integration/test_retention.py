@@ -11,6 +11,9 @@ import psycopg
 import pytest
 
 from domain.clock import SystemClock
+from migrations.files import POSTGRES
+from migrations.runner import migrate_up
+from sinks import retention
 
 ROW = """
     insert into quotes_l1 (symbol, ts, ts_ns, bid, bid_size, ask, ask_size, provider, feed, n)
@@ -76,3 +79,41 @@ def test_a_database_without_tables_is_told_of(database: str, tapeflow: Any) -> N
     done = tapeflow("retain", "--quotes", "30", settings={"DATABASE_URL": database})
     assert done.returncode == 1
     assert "tapeflow migrate up" in done.stderr
+
+
+def test_whoever_reads_an_old_chunk_is_not_waited_for(
+    timescale_url: str, tapeflow: Any, now: datetime
+) -> None:
+    old = now - timedelta(days=40)
+    settings = {"DATABASE_URL": timescale_url}
+    with psycopg.connect(timescale_url) as reader:
+        reader.execute(ROW, (old, int(old.timestamp() * 1e6) * 1_000, 1))
+        reader.commit()
+        reader.execute("select from quotes_l1")
+        done = tapeflow("retain", "--quotes", "30", settings=settings)
+        assert done.returncode == 1
+        assert "somebody reads" in done.stderr
+        reader.rollback()
+        assert ages(timescale_url) == [1]
+        assert tapeflow("retain", "--quotes", "30", settings=settings).returncode == 0
+    assert ages(timescale_url) == []
+
+
+def test_a_transaction_removes_no_more_than_a_batch(
+    plain_database: str, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate_up(plain_database, option=POSTGRES)
+    monkeypatch.setattr(retention, "BATCH_ROWS", 10)
+    with psycopg.connect(plain_database) as connection:
+        for n in range(100):  # ninety within a second, ten over ten days
+            ts = (
+                now
+                - timedelta(days=60)
+                + (timedelta(milliseconds=n * 10) if n < 90 else timedelta(days=n - 89))
+            )
+            connection.execute(ROW, (ts, int(ts.timestamp() * 1e6) * 1_000, n + 1))
+        connection.commit()
+        gone = [*retention.remove_quotes(connection, now - timedelta(days=30))]
+    assert sum(part.rows or 0 for part in gone) == 100
+    assert all(1 <= (part.rows or 0) <= 10 for part in gone)
+    assert ages(plain_database) == []

@@ -1,0 +1,1 @@
+alter index quotes_l1_time reset (autosummarize);

@@ -1,0 +1,1 @@
+drop index quotes_l1_time;
