@@ -24,8 +24,8 @@ from streams.latest import Shop
 
 #: as of trades: a snapshot waits until the last one's size, at this rate per partition, has passed
 SNAPSHOT_BYTES_PER_S = 65_536
-#: chunks between transport and fold
-MAX_CHUNKS = 16
+#: records between transport and fold
+MAX_RECORDS = 80_000
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def _refold(state: QuoteState, records: Records, suppress: int, market: MarketAp
 
 
 @app.agent(
-    app.chunk_topic(app.settings.topic(QUOTES_RAW), restore=restore, max_chunks=MAX_CHUNKS),
+    app.chunk_topic(app.settings.topic(QUOTES_RAW), restore=restore, max_records=MAX_RECORDS),
     supervisor_strategy=mode.CrashingSupervisor,
 )
 async def fold_quotes(stream: Any) -> None:

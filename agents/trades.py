@@ -24,8 +24,8 @@ from streams.guard import Chunk, Diverted
 
 #: a snapshot waits until the last one's size, at this rate per partition, has passed: it bounds the WAL
 SNAPSHOT_BYTES_PER_S = 65_536
-#: chunks between transport and fold: those between fold and sink are QUEUE_CHUNKS
-MAX_CHUNKS = 16
+#: records between transport and fold: what is between fold and sink is QUEUE_CHUNKS
+MAX_RECORDS = 80_000
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def _expired(horizon_s: int) -> Poison:
 
 
 @app.agent(
-    app.chunk_topic(app.settings.topic(TRADES), restore=restore, max_chunks=MAX_CHUNKS),
+    app.chunk_topic(app.settings.topic(TRADES), restore=restore, max_records=MAX_RECORDS),
     supervisor_strategy=mode.CrashingSupervisor,
 )
 async def fold_trades(stream: Any) -> None:

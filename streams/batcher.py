@@ -19,6 +19,7 @@ from schemas.quote import L1Quote
 from schemas.topics import DEAD_LETTERS
 from sinks.offsets import Move, PositionsMovedError
 from sinks.transaction import R, Refused
+from streams.chunk_queue import weight
 from streams.guard import Diverted, acknowledge, dead_letter, refused_letter
 from streams.lanes import Lane
 from streams.output import Message, Target
@@ -77,10 +78,13 @@ class Batcher(Service, Generic[R]):
         #: what is to be stored; of an eager lane what is to be published before that has a queue of its own
         self._queue: PartQueue[Part[R]]
         if lane.eager:
-            self._queue = PartQueue(EAGER_RECORDS, lambda part: part.count)
-            self._folded: PartQueue[Part[R]] = PartQueue(EAGER_RECORDS, lambda part: part.count)
+            self._queue = PartQueue(EAGER_RECORDS, lambda part: weight(part.count))
+            self._folded: PartQueue[Part[R]] = PartQueue(EAGER_RECORDS, lambda part: weight(part.count))
         else:
-            self._folded = self._queue = PartQueue(app.settings.queue_chunks, lambda _: 1)
+            settings = app.settings
+            self._folded = self._queue = PartQueue(
+                settings.queue_chunks * settings.chunk_max_records, lambda part: weight(part.count)
+            )
         self.last_commit: float | None = None
         """Monotonic seconds of the last commit with records."""
 

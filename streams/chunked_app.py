@@ -11,6 +11,7 @@ from faust.types import TP, TopicT
 import streams.transport  # noqa: F401 - registers the chunked:// transport
 from domain.clock import Clock, SystemClock
 from schemas.errors import TapeflowError
+from streams.chunk_queue import ChunkQueue
 from streams.chunks import ChunkSchema
 from streams.positions import Restore
 from streams.settings import InForce, Settings
@@ -28,6 +29,7 @@ class ChunkedApp(faust.App):
         self.clock: Clock = SystemClock()
         self.counters = Counters()
         self.chunk_topics: dict[str, Restore] = {}
+        self._chunk_queues: dict[str, ChunkQueue] = {}
         super().__init__(*args, **options)
 
     @property
@@ -45,20 +47,23 @@ class ChunkedApp(faust.App):
         """The current tenure of each partition of a chunk topic."""
         return self.chunk_consumer.tenures
 
-    def chunk_topic(self, name: str, *, restore: Restore, max_chunks: int) -> TopicT:
+    def chunk_topic(self, name: str, *, restore: Restore, max_records: int) -> TopicT:
         """Return a topic whose agent receives slices of raw records.
 
         Args:
             name: physical name.
             restore: makes the fold's state from what the database holds.
-            max_chunks: bound of the queue before the agent.
+            max_records: bound of the queue before the agent.
         """
         self.chunk_topics[name] = restore
         topic = self.topic(name, schema=ChunkSchema())
-        # App.topic accepts maxsize and drops it (faust/app/base.py): 4,096 chunks would be 20 million records
-        topic.maxsize = max_chunks
-        assert cast(Any, topic).queue.maxsize == max_chunks, "the queue was made before its bound was set"
+        # not App.topic's maxsize, which it accepts and drops (faust/app/base.py)
+        self._chunk_queues[name] = cast(Any, topic)._queue = ChunkQueue(max_records, self.flow_control)
         return topic
+
+    def has_room(self, name: str) -> bool:
+        """Return whether the agent of a chunk topic can be handed another slice without waiting for it."""
+        return not self._chunk_queues[name].full()
 
     async def load_tenures(
         self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]

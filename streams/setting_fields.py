@@ -111,7 +111,9 @@ class Settings(ProviderFields, RoutingFields):
         50_000, ge=1, le=10_000_000, description="Store at the latest after so many records,"
     )
     flush_ms: float = live(50.0, ge=0, le=10_000, description="or so many milliseconds.")
-    queue_chunks: int = Field(default=32, ge=1, le=10_000, description="Chunks between fold and sink.")
+    queue_chunks: int = Field(
+        default=32, ge=1, le=10_000, description="Chunks of that size between fold and sink."
+    )
     snapshot_s: float = live(1.0, gt=0, le=60, description="Seconds between two snapshots of a book.")
 
     lateness_ms: int = Field(

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -97,6 +97,16 @@ class ChunkConsumer(driver.Consumer):
             tenure.delivered_at = self.app.clock.monotonic()
         if acking and not message.refcount and not message.acked:
             message.acked = True  # nobody subscribes: it must not hold back the commit
+
+    @override
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        # the base class makes four tasks of each message, to wait for its delivery or for a suspended flow;
+        # where its agent has room there is nothing to wait for
+        async for tp, message in super().getmany(timeout):
+            if isinstance(message, ChunkMessage) and self.flow_active and self.app.has_room(tp.topic):
+                await self._on_delivery(message)
+            else:
+                yield tp, message
 
     def _continues(self, message: ChunkMessage) -> bool:
         """Whether a slice is of the current tenure, and the one before it was delivered."""

@@ -312,7 +312,7 @@ def test_the_folders_are_made_where_we_prevent_it():
 
 async def test_the_bound_of_a_topics_queue_is_taken_at_its_first_use():
     app = TickApp()
-    topic = app.chunk_topic("other", restore=lambda stored: (None, 0), max_chunks=3)
+    topic = app.chunk_topic("other", restore=lambda stored: (None, 0), max_records=3)
     assert topic.queue.maxsize == 3
 
 

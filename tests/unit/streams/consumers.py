@@ -58,7 +58,7 @@ class TickApp(ChunkedApp):
             broker="chunked://127.0.0.1:1",
             topic_disable_leader=True,
         )
-        self.chunk_topics[TICKS] = lambda stored: (None, stored.next_offset)
+        self.chunk_topic(TICKS, restore=lambda stored: (None, stored.next_offset), max_records=1_000)
         self.next_tenures: dict[TP, Tenure] = {}
 
     @override

@@ -35,7 +35,12 @@ class World:
         self.tenures = {TP0: self.tenure}
         self.clock = SetClock(1_700_000_040)
         self.settings = SimpleNamespace(
-            topic=lambda spec: spec, queue_chunks=32, flush_ms=0, flush_records=1, database_budget_s=1.0
+            topic=lambda spec: spec,
+            queue_chunks=32,
+            chunk_max_records=100,
+            flush_ms=0,
+            flush_records=1,
+            database_budget_s=1.0,
         )
         self.rebalancing = self.should_stop = False
         self.counters: Any = SimpleNamespace(

@@ -1,0 +1,49 @@
+"""The queue before the agent of a chunk topic: Faust's own, with a bound in records instead of messages.
+
+A partition for which the queue is under pressure is fetched no more until that has gone down. What aiokafka has
+of it already keeps back all partitions of the same broker, for 0.1 s. At the live edge a dozen slices
+are a few hundred records: counted by slices, each such moment cost every symbol these 0.1 s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faust.types import EventT
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
+from typing_extensions import override
+
+#: what a slice weighs at least, in records: it is an event, too
+LEAST_WEIGHT = 10
+
+
+def weight(records: int) -> int:
+    """Return what a slice of so many records weighs, here and in the queues behind."""
+    return max(records, LEAST_WEIGHT)
+
+
+class ChunkQueue(ThrowableQueue[Any]):
+    """Takes events whose value is a list of records; `qsize` and ``maxsize`` are records."""
+
+    def __init__(self, max_records: int, flow_control: FlowControlEvent) -> None:
+        """Take the bound; pressure begins at four fifths of it and ends at two fifths."""
+        self._weight = 0
+        super().__init__(max_records, flow_control=flow_control, clear_on_resume=True)
+
+    @override
+    def qsize(self) -> int:
+        return self._weight
+
+    @override
+    def clear(self) -> None:
+        super().clear()
+        self._weight = 0
+
+    def _put(self, event: EventT[Any]) -> None:
+        self._weight += weight(len(event.value))
+        super()._put(event)  # type: ignore[misc] # asyncio's hooks for heirs are not in its stubs
+
+    def _get(self) -> EventT[Any]:
+        event: EventT[Any] = super()._get()  # type: ignore[misc]
+        self._weight -= weight(len(event.value))
+        return event
