@@ -1,7 +1,7 @@
 """How long quotes take: to the topic that consumers read, and to the database.
 
-When a quote reached the topic is what the broker's own clock says of it (LogAppendTime, rounded up to the next
-millisecond): so the reader may take its time, and does not keep busy the broker that it measures.
+When a quote reached the topic is what the broker's own clock says of it (LogAppendTime, rounded up to the
+next millisecond): so the reader may take its time, and does not keep busy the broker that it measures.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from faust.types import TP, TopicT
 import streams.transport  # noqa: F401 - registers the chunked:// transport
 from domain.clock import Clock, SystemClock
 from schemas.errors import TapeflowError
-from streams.chunk_queue import ChunkQueue
+from streams.chunk_queue import ChunkQueue, ChunkTopic
 from streams.chunks import ChunkSchema
 from streams.positions import Restore
 from streams.settings import InForce, Settings
@@ -29,7 +29,7 @@ class ChunkedApp(faust.App):
         self.clock: Clock = SystemClock()
         self.counters = Counters()
         self.chunk_topics: dict[str, Restore] = {}
-        self._chunk_queues: dict[str, ChunkQueue] = {}
+        self._chunk_topics: dict[str, ChunkTopic] = {}
         super().__init__(*args, **options)
 
     @property
@@ -56,14 +56,18 @@ class ChunkedApp(faust.App):
             max_records: bound of the queue before the agent.
         """
         self.chunk_topics[name] = restore
-        topic = self.topic(name, schema=ChunkSchema())
-        # not App.topic's maxsize, which it accepts and drops (faust/app/base.py)
-        self._chunk_queues[name] = cast(Any, topic)._queue = ChunkQueue(max_records, self.flow_control)
+        topic = self._chunk_topics[name] = ChunkTopic(
+            self,
+            topics=(name,),
+            schema=ChunkSchema(),
+            queue=ChunkQueue(max_records, self.flow_control),
+            allow_empty=False,
+        )
         return topic
 
     def has_room(self, name: str) -> bool:
         """Return whether the agent of a chunk topic can be handed another slice without waiting for it."""
-        return not self._chunk_queues[name].full()
+        return self._chunk_topics[name].has_room
 
     async def load_tenures(
         self, bounds: Mapping[TP, tuple[int, int]], former: Mapping[TP, Tenure]

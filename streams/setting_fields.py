@@ -30,7 +30,7 @@ from streams.provider_fields import ProviderFields
 from streams.routing_fields import Names, RoutingFields, listed, live, routing_faults
 
 #: so much of a fetch is worth its cost; both are for the live edge, a backlog has more at once
-FETCH_MIN_BYTES = 24_576
+FETCH_MIN_BYTES = 28_672
 SERVERS = r"^[^\s,]+:\d{1,5}(,[^\s,]+:\d{1,5})*$"
 
 
@@ -180,7 +180,7 @@ class Settings(ProviderFields, RoutingFields):
     @property
     def fetch_max_wait_ms(self) -> int:
         """How long a fetch waits for `FETCH_MIN_BYTES` (ADR 0017)."""
-        return 4 if self.profile == "low-latency" else 40
+        return 4 if self.profile == "low-latency" else 50
 
     def topic(self, spec: TopicSpec) -> str:
         """Return the physical name of a topic."""

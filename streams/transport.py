@@ -4,6 +4,8 @@ With consumer_thread.py and raw_records.py the place that leans on internals of 
 by tests/architecture/test_faust_internals.py. Faust keeps its agents, rebalances, sensors, command line and
 web; replaced are:
 
+``getmany``
+    hands slices on at once where there is room, past the loop that waits for each.
 ``seek_to_committed``
     positions come from the database, once a generation: the database is the checkpoint.
 ``_wait_next_records``
@@ -100,8 +102,9 @@ class ChunkConsumer(driver.Consumer):
 
     @override
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        # the base class makes four tasks of each message, to wait for its delivery or for a suspended flow;
-        # where its agent has room there is nothing to wait for
+        # The loop that calls this makes four tasks of each message, to wait for its delivery or for a
+        # suspended flow. Where the agent has room there is nothing to wait for: the conductor's lock is
+        # held only while it subscribes to other topics.
         async for tp, message in super().getmany(timeout):
             if isinstance(message, ChunkMessage) and self.flow_active and self.app.has_room(tp.topic):
                 await self._on_delivery(message)

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import faust
@@ -33,8 +34,10 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, ConsumerMessage, Message
 from mode import Service
 from mode.threads import QueueServiceThread
+from mode.utils.queues import FlowControlQueue, ThrowableQueue
 
 from streams.app import Boot, MarketApp
+from streams.chunk_queue import ChunkQueue, ChunkTopic
 from streams.chunks import ChunkMessage, ChunkScheduler, ChunkSchema
 from streams.consumer_thread import ChunkThread
 from streams.output import Output, pace_metadata
@@ -51,10 +54,18 @@ HEIRS = [
     (ChunkConsumer, driver.Consumer),
     (ChunkScheduler, DefaultSchedulingStrategy),
     (ChunkSchema, faust.Schema),
+    (ChunkQueue, ThrowableQueue),
+    (ChunkTopic, faust.Topic),
     (Boot, BootStrategy),
     (MarketApp, faust.App),
     (Output, Service),
 ]
+
+#: what a topic says of itself beside its queue
+SAID_OF_TOPICS = (
+    "topics", "pattern", "partitions", "retention", "compacting", "deleting", "replicas", "acks", "internal",
+    "config", "has_prefix", "allow_empty", "key_serializer", "value_serializer", "key_type", "value_type",
+)  # fmt: skip
 
 #: what is called or set on their objects -> its parameters; None: an attribute that their source assigns
 LEANED_ON: list[tuple[type, str, str | None]] = [
@@ -73,6 +84,7 @@ LEANED_ON: list[tuple[type, str, str | None]] = [
     (Consumer, "stop_flow", "self"),
     (Consumer, "on_partitions_revoked", "self, revoked"),
     (Consumer, "on_buffer_drop", "self, tp"),
+    (Consumer, "getmany", "self, timeout"),
     (Consumer, "_wait_next_records", "self, timeout"),
     (Consumer, "_get_active_partitions", "self"),
     (Consumer, "_new_offset", "self, tp"),
@@ -270,7 +282,7 @@ async def test_the_fetch_settings_are_those_that_the_fetcher_is_built_from(monke
     monkeypatch.setattr("streams.raw_records.install", lambda topics: None)
     consumer = thread._create_worker_consumer(cast(Transport, app.transport))
     consumer._closed = True  # never started
-    assert (consumer._fetch_min_bytes, consumer._fetch_max_wait_ms) == (24_576, 40)
+    assert (consumer._fetch_min_bytes, consumer._fetch_max_wait_ms) == (28_672, 50)
     started = source(AIOKafkaConsumer.start)
     assert "fetch_min_bytes=self._fetch_min_bytes" in started
     assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in started
@@ -310,10 +322,49 @@ def test_the_folders_are_made_where_we_prevent_it():
     assert "self._create_directories()" in source(faust.App.on_first_start)
 
 
-async def test_the_bound_of_a_topics_queue_is_taken_at_its_first_use():
+async def test_every_clone_of_a_chunk_topic_shares_our_queue():
     app = TickApp()
-    topic = app.chunk_topic("other", restore=lambda stored: (None, 0), max_records=3)
-    assert topic.queue.maxsize == 3
+    topic = app.chunk_topic("other", restore=lambda stored: (None, 0), max_records=20)
+    agent = app.agent(topic)(_ignore)
+    read = cast(Any, aiter(agent.stream().channel))  # as its actor reads it, by way of three clones
+    assert read is not topic
+    assert isinstance(read.queue, ChunkQueue)
+    assert read.queue is topic.queue
+    assert read.queue.maxsize == 20
+    assert app.has_room("other")
+    read.queue.put_nowait(cast(Any, SimpleNamespace(value=[None] * 20)))
+    assert not app.has_room("other")
+    ours, theirs = topic, app.topic("other", schema=ChunkSchema())
+    assert {name: value for name, value in vars(ours).items() if name in SAID_OF_TOPICS} == {
+        name: value for name, value in vars(theirs).items() if name in SAID_OF_TOPICS
+    }, "App.topic takes no queue; otherwise it makes the same"
+
+
+async def _ignore(stream):
+    """Stand for an agent."""
+
+
+def test_pressure_is_told_by_size_and_keeps_back_a_broker_for_a_tenth_of_a_second():
+    told = source(FlowControlQueue.in_pressure_high_state)
+    assert "qsize=self.qsize()" in told
+    assert "ifqsize>=pressure_high_size:" in told
+    assert "math.floor(self.maxsize/self.pressure_high_ratio)" in source(FlowControlQueue)
+    assert FlowControlQueue.pressure_high_ratio == 1.25
+    # why the queue is bounded in records (ADR 0017)
+    actions = source(Fetcher._get_actions_per_node)
+    assert "ifnode_idinbackoff_by_nodes:#Atleastonepartitionisstillwaitingtobeconsumedcontinue" in actions
+    assert "prefetch_backoff=0.1" in source(Fetcher.__init__)
+
+
+def test_the_loop_makes_tasks_of_each_message_that_getmany_yields():
+    drain = source(Consumer._drain_messages)
+    assert "asyncfortp,messageinait:" in drain
+    assert "awaitself.wait_first(callback(message),self.suspend_flow.wait())" in drain
+    # a slice that goes past it waits for nothing: this lock is held by a new subscription only
+    lock = "asyncwithself._tp_to_callback_lock:"
+    assert lock in source(conductor.Conductor._update_indices)
+    held = source(conductor.Conductor).count(lock)
+    assert held == 1 + source(conductor.Conductor._compile_message_handler).count(lock)
 
 
 # the producer

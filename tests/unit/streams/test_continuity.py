@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka.errors import IllegalStateError
@@ -17,6 +18,19 @@ from streams.transport import ChunkConsumer
 from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer, slice_of, tenure
 
 TP0, TP1, JOBS = TP(TICKS, 0), TP(TICKS, 1), TP("jobs", 0)
+SINGLE = SimpleNamespace(
+    topic="jobs",
+    partition=0,
+    offset=3,
+    timestamp=1_700_000_000_000,
+    timestamp_type=1,
+    headers=(),
+    key=None,
+    value=b"{}",
+    checksum=None,
+    serialized_key_size=-1,
+    serialized_value_size=2,
+)
 
 
 @pytest.fixture
@@ -140,6 +154,51 @@ async def drain(consumer: ChunkConsumer, fetched: dict[TP, Records]) -> None:
         if read is None or message.offset >= read:
             await consumer._on_delivery(message)
             consumer._read_offset[tp] = message.offset
+
+
+@pytest.fixture
+def fetching(driven, monkeypatch):
+    """Return what reads a fetch as Faust's loop does, and gives what is left to that loop."""
+    consumer, _ = driven
+    consumer.flow_active = True
+    monkeypatch.setattr(consumer, "highwater", lambda tp: 1_000)
+
+    async def fetch(records: dict[TP, Records]) -> list[tuple[TP, Any]]:
+        async def fetched(timeout: float) -> Any:
+            return dict(records), set(records)
+
+        monkeypatch.setattr(consumer, "_fetch_next", fetched)
+        return [each async for each in consumer.getmany(1.0)]
+
+    return fetch
+
+
+async def test_where_the_agent_has_room_slices_are_handed_on_without_the_loop(driven, conductor, fetching):
+    consumer, _ = driven
+    assert await fetching({TP0: slice_of(10, 18), TP1: slice_of(20, 21)}) == []
+    assert conductor.ranges(consumer.tenures[TP0]) == [(10, 14), (14, 18)]
+    assert conductor.ranges(consumer.tenures[TP1]) == [(20, 21)]
+    assert [consumer.tenures[tp].delivered for tp in (TP0, TP1)] == [18, 21]
+
+
+async def test_where_it_has_none_the_loop_waits_for_room_or_for_a_suspended_flow(
+    app, driven, conductor, fetching
+):
+    consumer, _ = driven
+    queue = app._chunk_topics[TICKS].queue
+    while app.has_room(TICKS):
+        queue.put_nowait(cast(Any, SimpleNamespace(value=slice_of(0, 100))))
+    left = await fetching({TP0: slice_of(10, 18)})
+    assert [(tp, message.begins) for tp, message in left] == [(TP0, 10), (TP0, 14)]
+    assert conductor.taken == []
+    assert consumer.tenures[TP0].delivered == 10
+
+
+async def test_single_records_are_left_to_the_loop(conductor, fetching):
+    # a slice, should there be one, waits until the loop has taken them
+    left = await fetching({JOBS: [SINGLE], TP0: slice_of(10, 11)})
+    assert [tp for tp, _ in left] == [JOBS]
+    assert len(conductor.taken) == 1
 
 
 async def test_a_fetch_is_delivered_slice_by_slice_and_the_tenure_follows(driven, conductor):

@@ -167,7 +167,7 @@ def test_the_units_of_patience(monkeypatch):
 
 
 def test_a_profile_sets_what_a_fetch_waits_for(monkeypatch):
-    assert read_settings().fetch_max_wait_ms == 40
+    assert read_settings().fetch_max_wait_ms == 50
     monkeypatch.setenv("PROFILE", "low-latency")
     assert read_settings().fetch_max_wait_ms == 4
 
