@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +21,7 @@ from sandbox.local_kafka import LocalKafka
 from sandbox.local_timescale import LocalTimescale
 from schemas.errors import DependencyAway
 from tests import given_servers
+from tests.absent import absent
 from tests.given_servers import GivenKafka, GivenPostgres
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def postgres(server_folder: Path) -> Iterator[EmbeddedPostgres]:
     try:
         packaged_binaries()
     except DependencyAway as missing:
-        _unavailable(missing)
+        absent(missing)
     with EmbeddedPostgres(server_folder / "postgres", fsync=False, say=print) as server:
         yield server
 
@@ -152,12 +153,5 @@ def _containers(missing: DependencyAway):
     from tests import containers  # noqa: PLC0415 - imports Docker's client
 
     if not containers.engine_answers():
-        _unavailable(missing)
+        absent(missing)
     return containers
-
-
-def _unavailable(missing: DependencyAway) -> NoReturn:
-    """Skip on a machine that lacks something; where nothing may be missing, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(str(missing))
-    pytest.skip(str(missing))

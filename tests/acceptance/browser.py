@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
@@ -10,8 +9,9 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
 from typing_extensions import override
+
+from tests.absent import absent
 
 FLAGS = (
     "--headless",
@@ -30,9 +30,7 @@ def chromium() -> str:
     """Return the browser; without one the test fails in CI and is skipped elsewhere."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
-        if "CI" in os.environ:
-            pytest.fail("Chromium is not installed (Debian: apt install chromium)")
-        pytest.skip("Chromium is not installed")
+        absent("Chromium is not installed (Debian: apt install chromium)")
     return found
 
 

@@ -14,7 +14,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -26,6 +25,7 @@ from sandbox.embedded_postgres import EmbeddedPostgres
 from sandbox.mock_broker import KEEPS_BYTES
 from sandbox.process import start_mark
 from schemas.topics import TRADES
+from tests.acceptance.rig import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -127,13 +127,6 @@ def descendants(pid: int) -> dict[int, str]:
         family |= found
         parents = set(found)
     return family
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -254,11 +247,11 @@ def test_two_ctrl_c_end_it_at_once_wherever_it_is(
 def test_killed_it_takes_everything_with_it(start: Callable[..., Run], after: str) -> None:
     run = start()
     run.line(after)
-    wait_until(lambda: any("worker" in command for command in run.look().values()), "no worker")
+    wait_until(lambda: any("worker" in command for command in run.look().values()), PATIENCE_S, "a worker")
     run.process.kill()
     run.process.wait()
     assert len(run.marks) > 2
-    wait_until(lambda: not run.left, "a process outlived the demo")
+    wait_until(lambda: not run.left, PATIENCE_S, "no process outlives the demo")
 
 
 def test_when_the_worker_dies_it_says_so_with_its_log_and_ends(

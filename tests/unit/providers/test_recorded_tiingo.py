@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from providers.iex.parse import parse_daily, parse_intraday
 from providers.rows import check_bars
 from schemas.errors import Malformed, NotFound
 from schemas.provider import Adjustment
+from tests.absent import absent
 
 RECORDED = Path(__file__).parents[4] / "shared" / "vendor" / "tiingo" / "recorded"
 #: the adapter always asks for these columns; a recording without them shows that their absence is noticed
@@ -36,9 +36,7 @@ NAMES = {"raw": "{}", "split": "{}", "all": "adj{}"}
 @pytest.fixture
 def recorded() -> Path:
     if not RECORDED.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"{RECORDED} is needed")
-        pytest.skip("the recordings are not on this machine")
+        absent(f"no recordings: {RECORDED}")
     return RECORDED
 
 
