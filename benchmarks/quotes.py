@@ -54,11 +54,13 @@ class Live(NamedTuple):
         return self.figure.cpu_us * self.figure.records_per_s / 1e4
 
 
-#: name -> quotes/s, and what is set
-LIVE: dict[str, tuple[float, dict[str, str]]] = {
-    "5,000/s": (LIVE_RATE, {}),
-    "20,000/s": (FAST_RATE, {}),
-    "20,000/s, low latency": (FAST_RATE, {"PROFILE": "low-latency"}),
+#: name -> quotes/s, whether the bare loop follows, and what is set
+LIVE: dict[str, tuple[float, bool, dict[str, str]]] = {
+    "5,000/s": (LIVE_RATE, False, {}),
+    "5,000/s, bare loop": (LIVE_RATE, True, {}),
+    "20,000/s": (FAST_RATE, False, {}),
+    "20,000/s, bare loop": (FAST_RATE, True, {}),
+    "20,000/s, low latency": (FAST_RATE, False, {"PROFILE": "low-latency"}),
 }
 
 
@@ -92,11 +94,13 @@ class QuoteBench(Bench):
             workers[0].until(lambda: workers[0].stored() >= topics.records * 0.9)
             return (workers[0].stored() - first) / (time.monotonic() - began)
 
-    def follow(self, rate: float, symbols: int = quotes_fill.SYMBOLS, **settings: str) -> Live:
-        """Return what a worker costs that follows a live feed, and how long its quotes take."""
+    def follow(self, rate: float, *, bare: bool = False, **settings: str) -> Live:
+        """Return what a worker, or the bare loop, costs on a live feed, and how long its quotes take."""
         topics = asyncio.run(quotes_fill.bulk(self.bootstrap, 0))
         env = self._env(topics.prefix, **settings)
-        with Contender("ops.cli", ["worker"], env, self._log) as worker, self._feed(topics, rate, symbols):
+        module, arguments = ("benchmarks.bare_quotes", []) if bare else ("ops.cli", ["worker"])
+        feed = self._feed(topics, rate, quotes_fill.SYMBOLS)
+        with Contender(module, arguments, env, self._log) as worker, feed:
             worker.until(lambda: worker.stored() > rate)
             time.sleep(WARM_S)
             with Watch(
@@ -183,8 +187,8 @@ def main(arguments: Sequence[str]) -> int:
         alone = bench.alone(FAST_RATE)
         followed: dict[str, list[Live]] = {name: [] for name in LIVE}
         for n in range(options.runs):
-            for name, (rate, settings) in LIVE.items():
-                followed[name].append(bench.follow(rate, quotes_fill.SYMBOLS, **settings))
+            for name, (rate, bare, settings) in LIVE.items():
+                followed[name].append(bench.follow(rate, bare=bare, **settings))
                 say(f"run {n + 1}: {name:<21} {followed[name][-1].line()}")
         live = {name: typical(each) for name, each in followed.items()}
         peak, growth = bench.memory(options.memory_s) if options.memory_s else (0.0, 0.0)
