@@ -7,6 +7,7 @@ the event loop free while the server works.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -124,12 +125,16 @@ class Database:
             DatabaseRefused: it said no for a reason that is neither data nor outage.
             psycopg.Error: it refused the data (see `poison_reason`).
         """
-        deadline, delay = self._clock.monotonic() + budget_s, 0.05
+        # counted from the first failure: a process that was stopped inside a transaction finds the time gone,
+        # and its session, but not the database away
+        deadline, delay = math.inf, 0.05
         while True:
             try:
                 result = await self.attempt(fun, *args, **kwargs)
             except DatabaseAway as exc:
-                if self._clock.monotonic() + delay > deadline:
+                now = self._clock.monotonic()
+                deadline = min(deadline, now + budget_s)
+                if now + delay > deadline:
                     raise OutageOutlasted(f"the database was away for {budget_s:.0f} s: {exc}") from exc
             else:
                 return result

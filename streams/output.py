@@ -21,6 +21,8 @@ Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 Target = tuple[str, int]
 
 BATCH_BYTES = 131_072
+#: the budget is counted in these: a process that was stopped for long has waited for one of them
+STEP_S = 1.0
 #: aiokafka asks for metadata in a tight loop when the last broker has gone: one core, 4,000 log lines/s
 METADATA_PACE_S = 0.1
 
@@ -126,13 +128,17 @@ class Output(Service):
         if not futures:
             return
         # the limit is ours: an idempotent producer would try for ever
-        done, pending = await asyncio.wait(
-            futures, timeout=self._budget_s, return_when=asyncio.FIRST_EXCEPTION
-        )
-        self._given_up |= pending
-        for future in done:
-            future.result()
+        pending, left = set(futures), self._budget_s
+        while pending and left > 0:
+            step = min(left, STEP_S)
+            done, pending = await asyncio.wait(pending, timeout=step, return_when=asyncio.FIRST_EXCEPTION)
+            if any(future.exception() for future in done):
+                self._given_up |= pending
+            for future in done:
+                future.result()
+            left -= step
         if pending:
+            self._given_up |= pending
             raise KafkaTimeoutError
 
     async def _send(self, target: Target, items: Iterable[Message]) -> list[asyncio.Future[Any]]:
