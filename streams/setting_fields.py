@@ -112,7 +112,7 @@ class Settings(ProviderFields, RoutingFields):
     )
     flush_ms: float = live(50.0, ge=0, le=10_000, description="or so many milliseconds.")
     queue_chunks: int = Field(
-        default=32, ge=1, le=10_000, description="Chunks of that size between fold and sink."
+        default=32, ge=1, le=10_000, description="Full chunks (CHUNK_MAX_RECORDS) between fold and sink."
     )
     snapshot_s: float = live(1.0, gt=0, le=60, description="Seconds between two snapshots of a book.")
 
