@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from tests.absent import absent
 from tests.acceptance.conftest import RigFactory
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "kraken-xbtusdt"
@@ -36,8 +34,8 @@ def venue_bars() -> dict[int, tuple[float, float, float, float, float, int]]:
 
 
 def test_candles_equal_the_venues_own(make_rig: RigFactory) -> None:
-    if not DATA.exists() and "CI" not in os.environ:
-        pytest.skip(f"{DATA} is not on this machine")
+    if not DATA.exists():
+        absent(f"no recordings: {DATA}")
     rig = make_rig()
     rig.start("w1")
     produced = subprocess.run(

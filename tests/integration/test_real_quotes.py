@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import os
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from domain.quotes import QuoteBook
 from schemas.decode_quotes import decode_chunk
+from tests.absent import absent
 from tests.acceptance.quotes import QuoteRig
 from tests.acceptance.sampler import Sampler
 from tests.quote_oracle import NAMES
@@ -34,8 +34,8 @@ Line = dict[str, Any]
 
 def recorded(name: str, provider: str, symbol: str) -> list[Line]:
     """Return the recording as raw quotes; a size that was not recorded is left out."""
-    if not DATA.exists() and "CI" not in os.environ:
-        pytest.skip(f"{DATA} is not on this machine")
+    if not DATA.exists():
+        absent(f"no recordings: {DATA}")
     with (DATA / name).open() as lines:
         return [
             {"symbol": symbol, "provider": provider, "ts_event": nanoseconds(row["timestamp"])}

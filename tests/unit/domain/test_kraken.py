@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from domain.candles import Book, Patience
 from schemas.candle import Bar
 from schemas.trade import Trade
+from tests.absent import absent
 from tests.unit.domain.tape import SECOND_NS, Item, play
 
 DATA = Path(__file__).parents[4] / "shared" / "data" / "kraken-xbtusdt"
@@ -26,8 +26,8 @@ Rows = dict[int, dict[str, str]]
 @pytest.fixture(scope="module")
 def bars() -> dict[int, Bar]:
     """The bars of the whole minutes, by start in seconds."""
-    if not DATA.exists() and "CI" not in os.environ:
-        pytest.skip(f"{DATA} is not on this machine")
+    if not DATA.exists():
+        absent(f"no recordings: {DATA}")
     with (DATA / "trades.csv").open() as lines:
         tape: list[Item] = [
             Trade(
