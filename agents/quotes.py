@@ -78,11 +78,10 @@ def fold(chunk: Chunk, market: MarketApp) -> Part[L1Quote] | None:
         len(records),
         folded.quotes,
         diverted,
-        event=chunk.event,
+        piece=chunk.piece,
         markers=folded.markers,
         latest=state.latest.offer(folded.quotes, folded.times_ms),
         duplicates=folded.duplicates,
-        more=chunk.more,
     )
     now = market.clock.monotonic()
     if now >= state.snapshot_due:
@@ -113,9 +112,11 @@ def _refold(state: QuoteState, records: Records, suppress: int, market: MarketAp
 )
 async def fold_quotes(stream: Any) -> None:
     """Bring quotes into one meaning, and number them."""
-    async for chunk in guard.chunks(app, stream):
-        part = fold(chunk, app)
-        if part is None:
-            guard.acknowledge(chunk.event)
-        else:
-            await app.services.quote_batcher.put(part)
+    async for chunks in guard.chunks(app, stream):
+        parts = []
+        for chunk in chunks:
+            if (part := fold(chunk, app)) is not None:
+                parts.append(part)
+            else:
+                guard.acknowledge(chunk.piece)
+        await app.services.quote_batcher.put(parts)

@@ -69,7 +69,7 @@ def fold(chunk: Chunk, market: MarketApp) -> Part[Bar] | None:
     market.counters.clocks += len(decoded.clocks)
     market.counters.discontinuities += len(decoded.discontinuities)
     part = Part(
-        tenure, tenure.folded, len(records), folded.bars, diverted, event=chunk.event, late=folded.late
+        tenure, tenure.folded, len(records), folded.bars, diverted, piece=chunk.piece, late=folded.late
     )
     now = market.clock.monotonic()
     if now >= state.snapshot_due:
@@ -100,9 +100,11 @@ def _expired(horizon_s: int) -> Poison:
 )
 async def fold_trades(stream: Any) -> None:
     """Fold trades to candles."""
-    async for chunk in guard.chunks(app, stream):
-        part = fold(chunk, app)
-        if part is None:
-            guard.acknowledge(chunk.event)
-        else:
-            await app.services.batcher.put(part)
+    async for chunks in guard.chunks(app, stream):
+        parts = []
+        for chunk in chunks:
+            if (part := fold(chunk, app)) is not None:
+                parts.append(part)
+            else:
+                guard.acknowledge(chunk.piece)
+        await app.services.batcher.put(parts)

@@ -5,7 +5,7 @@ Rows are packed here: psycopg takes twice as long to make a binary COPY of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct
@@ -90,9 +90,18 @@ def sources(places: Sequence[str]) -> _Source:
     return source
 
 
+class Packed(list[L1Quote]):
+    """Rows, and what COPY takes of them."""
+
+    def __init__(self, rows: Iterable[L1Quote], bodies: Sequence[bytes]) -> None:
+        """Take rows, and what `pack` has made of the same ones, some at a time."""
+        super().__init__(rows)
+        self.bodies = bodies
+
+
 def pack(rows: Sequence[L1Quote], source: _Source) -> bytes:
-    """Return rows as the binary format of COPY has them."""
-    packed = [_HEAD]
+    """Return rows as the binary format of COPY has them: `whole` adds what is around all of them."""
+    packed: list[bytes] = []
     append = packed.append
     numbers: Mapping[tuple[str, ...], int] = NUMBERS
     for q in rows:
@@ -107,8 +116,12 @@ def pack(rows: Sequence[L1Quote], source: _Source) -> bytes:
             append(_WHOLE(8, us, 8, ts, 8, bid, 8, bid_size, 8, ask, 8, ask_size))
         append(_NUMBERS(8, q.seq, 8, q.n, 4, numbers[q.flags]))
         append(source(q.provider, q.feed))
-    append(_END)
     return b"".join(packed)
+
+
+def whole(bodies: Iterable[bytes]) -> bytes:
+    """Return what is to be copied, of bodies that `pack` has made."""
+    return b"".join((_HEAD, *bodies, _END))
 
 
 def prepare(connection: Connection) -> None:
@@ -135,11 +148,13 @@ class QuoteWriter(RowWriter[L1Quote]):
             connection.commit()
         self.known.symbols |= self.known.added
 
+    def pack(self, rows: Sequence[L1Quote]) -> bytes:
+        """Do what needs no connection: `Packed` takes it."""
+        return pack(rows, self.source)
+
     @override
     def write(self, connection: Connection, rows: Sequence[L1Quote]) -> None:
-        self._add_symbols(connection, rows)
-        with connection.cursor() as cursor, cursor.copy(COPY) as copy:
-            copy.write(pack(rows, self.source))
+        self._copy(connection, COPY, rows)
 
     @override
     def probe(self, connection: Connection, rows: Sequence[L1Quote]) -> None:
@@ -147,11 +162,14 @@ class QuoteWriter(RowWriter[L1Quote]):
         self._write_new(connection, rows)
 
     def _write_new(self, connection: Connection, rows: Sequence[L1Quote]) -> None:
+        self._copy(connection, COPY_STAGING, rows)
+        connection.execute(INSERT_NEW)
+
+    def _copy(self, connection: Connection, command: str, rows: Sequence[L1Quote]) -> None:
         self._add_symbols(connection, rows)
-        with connection.cursor() as cursor:
-            with cursor.copy(COPY_STAGING) as copy:
-                copy.write(pack(rows, self.source))
-            cursor.execute(INSERT_NEW)
+        bodies = rows.bodies if isinstance(rows, Packed) else [self.pack(rows)]
+        with connection.cursor() as cursor, cursor.copy(command) as copy:
+            copy.write(whole(bodies))
 
     def _add_symbols(self, connection: Connection, rows: Sequence[L1Quote]) -> None:
         known = self.known

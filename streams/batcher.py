@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic
 
 import psycopg
-from faust.types import TP, EventT
+from faust.types import TP
 from mode import Service
 
 from domain.quotes import PlacedMarker
@@ -20,6 +20,7 @@ from schemas.topics import DEAD_LETTERS
 from sinks.offsets import Move, PositionsMovedError
 from sinks.transaction import R, Refused
 from streams.chunk_queue import weight
+from streams.chunks import Slice
 from streams.guard import Diverted, acknowledge, dead_letter, refused_letter
 from streams.lanes import Lane
 from streams.output import Message, Target
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 #: bound of the queues of an eager lane, whose parts have a row for each record: what is folded while a
 #: transaction is under way must fit, or it is not published before that has ended
 EAGER_RECORDS = 40_000
-#: so many records of a fetch are published without waiting for its rest, and as many seconds wait for it
-PUBLISH_RECORDS = 2_000
-FETCH_PATIENCE_S = 0.01
 
 
 @dataclass(slots=True)
@@ -49,7 +47,7 @@ class Part(Generic[R]):
     diverted: Sequence[Diverted] = ()
     resume_offset: int | None = None
     state: bytes | None = None
-    event: EventT[Any] | None = None
+    piece: Slice | None = None
     """To acknowledge; None for what the wall clock publishes."""
     late: int = 0
     markers: Sequence[PlacedMarker] = ()
@@ -57,8 +55,8 @@ class Part(Generic[R]):
     latest: Sequence[L1Quote] = ()
     """Of quotes: which of them to show as the last ones once they are stored."""
     duplicates: int = 0
-    more: bool = False
-    """Whether the part of another chunk follows at once, which came with the same fetch."""
+    packed: bytes = b""
+    """Of quotes: the rows as the database takes them (`Lane.prepare`)."""
     published: bool = field(default=False)
 
     @property
@@ -76,21 +74,20 @@ class Batcher(Service, Generic[R]):
         self._app = app
         self._lane = lane
         #: what is to be stored; of an eager lane what is to be published before that has a queue of its own
-        self._queue: PartQueue[Part[R]]
+        self._queue: PartQueue[list[Part[R]]]
         if lane.eager:
-            self._queue = PartQueue(EAGER_RECORDS, lambda part: weight(part.count))
-            self._folded: PartQueue[Part[R]] = PartQueue(EAGER_RECORDS, lambda part: weight(part.count))
+            self._queue = PartQueue(EAGER_RECORDS, _weigh)
+            self._folded: PartQueue[list[Part[R]]] = PartQueue(EAGER_RECORDS, _weigh)
         else:
             settings = app.settings
-            self._folded = self._queue = PartQueue(
-                settings.queue_chunks * settings.chunk_max_records, lambda part: weight(part.count)
-            )
+            self._folded = self._queue = PartQueue(settings.queue_chunks * settings.chunk_max_records, _weigh)
         self.last_commit: float | None = None
         """Monotonic seconds of the last commit with records."""
 
-    async def put(self, part: Part[R]) -> None:
-        """Hand over a part; waits while the queue is full."""
-        await self._folded.put(part)
+    async def put(self, parts: list[Part[R]]) -> None:
+        """Hand over the parts of a delivery; waits while the queue is full."""
+        if parts:
+            await self._folded.put(parts)
 
     @Service.task
     async def _publisher(self) -> None:
@@ -98,27 +95,15 @@ class Batcher(Service, Generic[R]):
         if not self._lane.eager:
             return
         while True:
-            parts = [await self._folded.get()]
-            await self._rest_of_fetch(parts)
+            deliveries = [await self._folded.get()]
             while not self._folded.empty():
-                parts.append(self._folded.get_nowait())
-            live = self._current(parts)
-            await self._publish(live)
-            for part in live:
-                await self._queue.put(part)
-
-    async def _rest_of_fetch(self, parts: list[Part[R]]) -> None:
-        """Take what came with the same fetch: one delivery of all costs less than one of each.
-
-        Not for long: what follows may have been dropped with its tenure, or give no part.
-        """
-        count = parts[0].count
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FETCH_PATIENCE_S):
-                while parts[-1].more and count < PUBLISH_RECORDS:
-                    part = await self._folded.get()
-                    parts.append(part)
-                    count += part.count
+                deliveries.append(self._folded.get_nowait())
+            live = [self._current(parts) for parts in deliveries]
+            await self._publish(chain.from_iterable(live))
+            for parts in filter(None, live):
+                for part in parts:
+                    self._lane.prepare(part)
+                await self._queue.put(parts)
 
     @Service.task
     async def _flusher(self) -> None:
@@ -127,22 +112,22 @@ class Batcher(Service, Generic[R]):
 
     async def _collect(self) -> list[Part[R]]:
         app, clock, settings = self._app, self._app.clock, self._app.settings
-        parts = [await self._queue.get()]
-        count = parts[0].count
+        parts = [*await self._queue.get()]
+        count = sum([part.count for part in parts])
         deadline = clock.monotonic() + settings.flush_ms / 1000
         while count < settings.flush_records:
             try:
-                part = self._queue.get_nowait()
+                more = self._queue.get_nowait()
             except asyncio.QueueEmpty:
                 left = deadline - clock.monotonic()
                 if left <= 0 or app.rebalancing or app.should_stop:
                     break
                 try:
-                    part = await asyncio.wait_for(self._queue.get(), left)
+                    more = await asyncio.wait_for(self._queue.get(), left)
                 except TimeoutError:
                     break
-            parts.append(part)
-            count += part.count
+            parts += more
+            count += sum([part.count for part in more])
         return parts
 
     async def _store(self, parts: list[Part[R]]) -> None:
@@ -156,7 +141,7 @@ class Batcher(Service, Generic[R]):
         while live := self._current(parts):
             await self._publish(live)
             moves = _moves(live)
-            rows = [row for part in live for row in part.rows]
+            rows = lane.rows(live)
             if unwanted:
                 rows = [row for row in rows if row.id not in unwanted]
             try:
@@ -183,9 +168,9 @@ class Batcher(Service, Generic[R]):
         for part in parts:
             if self._app.tenures.get(part.tp) is part.tenure:
                 live.append(part)
-            elif part.event is not None and not part.event.message.acked:
+            elif part.piece is not None and not part.piece.acked:
                 self._app.counters.stale_dropped += 1
-                acknowledge(part.event)
+                acknowledge(part.piece)
         return live
 
     async def _publish(self, parts: Iterable[Part[R]]) -> None:
@@ -252,10 +237,14 @@ class Batcher(Service, Generic[R]):
             counters.late += part.late
             for diverted in part.diverted:
                 counters.dead_letters[diverted.poison.reason] += 1
-            if part.event is not None:
+            if part.piece is not None:
                 part.tenure.stored = max(part.tenure.stored, part.next_offset)
                 part.tenure.moved_at = self.last_commit = now
-                acknowledge(part.event)
+                acknowledge(part.piece)
+
+
+def _weigh(parts: list[Part[Any]]) -> int:
+    return sum([weight(part.count) for part in parts])
 
 
 def _moves(parts: Iterable[Part[Any]]) -> dict[TP, Move]:
@@ -263,7 +252,7 @@ def _moves(parts: Iterable[Part[Any]]) -> dict[TP, Move]:
     for part in parts:
         tenure = part.tenure
         move = moves.setdefault(part.tp, Move(tenure.stored, tenure.stored))
-        if part.event is not None:  # what the wall clock publishes may overtake the part of a folded chunk
+        if part.piece is not None:  # what the wall clock publishes may overtake the part of a folded chunk
             move.next_offset = max(move.next_offset, part.next_offset)
         if part.state is not None:
             move.resume_offset, move.state = part.resume_offset, part.state

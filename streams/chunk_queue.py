@@ -15,7 +15,9 @@ from faust.types import EventT
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 from typing_extensions import override
 
-#: what a slice weighs at least, in records: it is an event, too
+from streams.chunks import Slice
+
+#: what a slice weighs at least, in records
 LEAST_WEIGHT = 10
 
 
@@ -25,7 +27,7 @@ def weight(records: int) -> int:
 
 
 class ChunkQueue(ThrowableQueue[Any]):
-    """Takes events whose value is a list of records; `qsize` and ``maxsize`` are records."""
+    """Takes events whose value is a list of slices; `qsize` and ``maxsize`` are records."""
 
     def __init__(self, max_records: int, flow_control: FlowControlEvent) -> None:
         """Take the bound; pressure begins at four fifths of it and ends at two fifths."""
@@ -43,14 +45,19 @@ class ChunkQueue(ThrowableQueue[Any]):
 
     @override
     def _put(self, item: EventT[Any]) -> None:
-        self._weight += weight(len(item.value))
+        self._weight += _weigh(item)
         super()._put(item)
 
     @override
     def _get(self) -> EventT[Any]:
         event: EventT[Any] = super()._get()
-        self._weight -= weight(len(event.value))
+        self._weight -= _weigh(event)
         return event
+
+
+def _weigh(event: EventT[Any]) -> int:
+    slices = cast(list[Slice], event.value)
+    return sum([weight(len(piece.records)) for piece in slices])
 
 
 class ChunkTopic(faust.Topic):
@@ -63,5 +70,5 @@ class ChunkTopic(faust.Topic):
 
     @property
     def has_room(self) -> bool:
-        """Whether the agent can be handed another slice without waiting for it."""
+        """Whether the agent can be handed more slices without waiting for it."""
         return not cast(ChunkQueue, self.queue).full()

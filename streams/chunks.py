@@ -1,12 +1,13 @@
-"""A chunk: one fetched slice of one partition, delivered as one Faust message.
+"""Slices: what a fetch brought of one partition; those of one fetch are delivered as one Faust message.
 
-Faust spends 64 to 130 µs on a message, whatever is in it; one message a slice brings that to nothing.
+Faust spends 64 to 130 µs on a message, whatever is in it; one message a fetch brings that to nothing.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import faust
@@ -32,21 +33,53 @@ class Record(Protocol):
 Records = list[Record]
 
 
-class ChunkMessage(ConsumerMessage):
-    """A slice; ``value`` is the list of records, ``offset`` that of the last one, so that lag stays right."""
+@dataclass(eq=False, slots=True)
+class Slice:
+    """What a fetch brought of one partition, or a part of that; whoever takes it owes an acknowledgement."""
 
-    __slots__ = ("begins", "more", "tenure")
-
-    begins: int
-    """Where the slice before it ended; its first record may lie behind a hole in the log."""
     tenure: Tenure
     """Whose slice it is, whether it has ended meanwhile or not."""
-    more: bool
-    """Whether the fetch that it came with has brought another slice of this topic, which follows."""
+    begins: int
+    """Where the slice before it ended; its first record may lie behind a hole in the log."""
+    records: Records
+    offset: int
+    """Of the last record."""
+    event: EventT[Any] | None = None
+    """The delivery that brought it."""
+    acked: bool = False
+
+    @property
+    def tp(self) -> TP:
+        """The partition."""
+        return self.tenure.tp
+
+
+class ChunkMessage(ConsumerMessage):
+    """A delivery: slices of different partitions of one topic, in ``value``.
+
+    Faust takes it for a record of the first one's partition.
+    """
+
+    __slots__ = ("open",)
+
+    open: int
+    """How many of the slices are not acknowledged yet."""
+
+    @property
+    def slices(self) -> list[Slice]:
+        """What it brings, until that is taken."""
+        return cast(list[Slice], self.value)
+
+    def bring(self, slices: list[Slice]) -> None:
+        """Bring these, at least one."""
+        self.value = cast(Any, slices)
+        self.open = len(slices)
+        first = slices[0]
+        self.tp, self.partition, self.offset = first.tp, first.tp.partition, first.offset
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
-    """Passes the list of raw records through: the guard decodes, where a failure cannot be lost."""
+    """Passes the slices of raw records through: the guard decodes, where a failure cannot be lost."""
 
     @override
     def compile(
@@ -64,40 +97,52 @@ class ChunkSchema(faust.Schema[Any, Any]):
             *,
             propagate: bool = default_propagate,  # noqa: ARG001 - Faust passes it
         ) -> EventT[Any]:
-            # no headers: every record in the list keeps its own
+            # no headers: every record keeps its own
             return create_event(None, message.value, cast(Any, None), message)
 
         return decode
 
 
+Group = list[tuple[TP, Records]]
+"""The slices of one delivery."""
+
+
 class ChunkScheduler(DefaultSchedulingStrategy):
-    """Yields single records of other topics first, then slices, round robin between partitions."""
+    """Yields single records of other topics first, then groups of slices, round robin between partitions."""
 
     def __init__(self, chunk_topics: Set[str], max_records: int) -> None:
-        """Take the topics to slice (a live set) and the longest slice."""
+        """Take the topics to slice (a live set), and the most records of a slice and of a group."""
         self._chunk_topics = chunk_topics
         self._max_records = max_records
-
-    def slices(self, records: Mapping[TP, list[Any]]) -> Counter[str]:
-        """Return how many slices of each topic a fetch is cut into."""
-        count: Counter[str] = Counter()
-        for tp, batch in records.items():
-            if tp.topic in self._chunk_topics:
-                count[tp.topic] += -(-len(batch) // self._max_records)
-        return count
 
     @override
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         single: dict[TP, list[Any]] = {}
-        pending: deque[tuple[TP, list[Any], int]] = deque()
+        ticks: dict[str, dict[TP, Records]] = {}
         for tp, batch in records.items():
             if tp.topic in self._chunk_topics:
-                pending.append((tp, batch, 0))
+                ticks.setdefault(tp.topic, {})[tp] = batch
             else:
                 single[tp] = batch
         # jobs are few and must not wait behind ticks
         yield from super().iterate(single)
+        for batches in ticks.values():
+            yield from self._groups(batches)
+
+    def _groups(self, batches: Mapping[TP, Records]) -> Iterator[tuple[TP, Group]]:
+        group: Group = []
+        count = 0
+        for tp, piece in self._slices(batches):
+            if group and count + len(piece) > self._max_records:
+                yield group[0][0], group
+                group, count = [], 0
+            group.append((tp, piece))
+            count += len(piece)
+        yield group[0][0], group
+
+    def _slices(self, batches: Mapping[TP, Records]) -> Iterator[tuple[TP, Records]]:
         size = self._max_records
+        pending = deque((tp, batch, 0) for tp, batch in batches.items())
         while pending:
             tp, batch, start = pending.popleft()
             yield tp, (batch[start : start + size] if len(batch) > size else batch)
@@ -105,27 +150,24 @@ class ChunkScheduler(DefaultSchedulingStrategy):
                 pending.append((tp, batch, start + size))
 
 
-def chunk_message(
-    tp: TP, records: Records, tenure: Tenure, begins: int, generation_id: int, *, more: bool = False
-) -> ChunkMessage:
-    """Return a slice as one message."""
-    last = records[-1]
+def chunk_message(slices: list[Slice], generation_id: int) -> ChunkMessage:
+    """Return slices as one message."""
+    first = slices[0]
+    last = first.records[-1]
     message = ChunkMessage(
-        topic=tp.topic,
-        partition=tp.partition,
+        topic=first.tp.topic,
+        partition=first.tp.partition,
         offset=last.offset,
         timestamp=last.timestamp / 1000.0,
         timestamp_type=last.timestamp_type,
         headers=None,
         key=None,
-        value=cast(Any, records),
+        value=None,
         checksum=None,
         serialized_key_size=0,
         serialized_value_size=0,
-        tp=tp,
+        tp=first.tp,
         generation_id=generation_id,
     )
-    message.begins = begins
-    message.tenure = tenure
-    message.more = more
+    message.bring(slices)
     return message

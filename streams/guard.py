@@ -15,7 +15,7 @@ from schemas.errors import Poison, PoisonFlood
 from schemas.topics import DEAD_LETTERS
 from sinks.transaction import R, Refused
 from streams.chunked_app import ChunkedApp
-from streams.chunks import ChunkMessage, Record, Records
+from streams.chunks import ChunkMessage, Record, Records, Slice
 from streams.output import Message
 from streams.tenure import Tenure
 
@@ -51,41 +51,51 @@ def measure(meter: PoisonMeter, tp: TP, records: Records, diverted: Sequence[Div
 
 @dataclass(slots=True)
 class Chunk:
-    """A slice of one partition, in a tenure that is still the current one."""
+    """What a slice holds, in a tenure that is still the current one."""
 
     tenure: Tenure
     records: Records
-    event: EventT[Any]
-    more: bool = False
-    """Whether another one follows at once (`ChunkMessage.more`)."""
+    piece: Slice
+    """To acknowledge; without its records."""
 
 
-async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[Chunk]:
-    """Yield the chunks of a stream; those of ended tenures are dropped.
+async def chunks(app: ChunkedApp, stream: Any) -> AsyncIterator[list[Chunk]]:
+    """Yield the chunks of each delivery of a stream; those of ended tenures are dropped.
 
-    Whoever takes a chunk owes it an `acknowledge`, once what it caused is stored.
+    Whoever takes a chunk owes its slice an `acknowledge`, once what it caused is stored.
     """
     # Faust's own iteration acknowledges when the body raises or is cancelled: records would be lost
     async for event in stream.noack().events():
         message = cast(ChunkMessage, event.message)
-        tenure = message.tenure
-        if app.tenures.get(message.tp) is not tenure:
-            app.counters.stale_dropped += 1
-            acknowledge(event)
-            continue
-        app.counters.chunks += 1
-        records = cast(Records, message.value)
-        # the event waits for its acknowledgement behind the whole queue of the sink: without its records
-        message.value = event.value = cast(Any, None)
-        yield Chunk(tenure, records, event, message.more)
+        taken, tenures, now = [], app.tenures, app.clock.monotonic()
+        for piece in message.slices:
+            piece.event, tenure = event, piece.tenure
+            if tenures.get(tenure.tp) is tenure:
+                # Faust notes this of the first partition only, and would say that the others stand still
+                app.monitor.stream_inbound_time[tenure.tp] = now
+                # slices wait for their acknowledgement behind the whole queue of the sink: without records
+                taken.append(Chunk(tenure, piece.records, piece))
+                piece.records = []
+            else:
+                app.counters.stale_dropped += 1
+                acknowledge(piece)
+        app.counters.chunks += len(taken)
+        if taken:
+            yield taken
 
 
-def acknowledge(event: EventT[Any]) -> None:
-    """Let Kafka's offset pass the chunk of this event, in its turn.
+def acknowledge(piece: Slice) -> None:
+    """Let Kafka's offset pass this slice, in its turn; an event has passed when all of its slices have.
 
-    For a chunk of an ended tenure this commits nothing: its ledger is gone.
+    For a slice of an ended tenure this commits nothing: its ledger is gone.
     """
-    event.ack()
+    event = piece.event
+    assert event is not None, "it was taken"
+    piece.acked = True
+    message = cast(ChunkMessage, event.message)
+    message.open -= 1
+    if not message.open:
+        event.ack()
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from schemas.topics import CANDLES, QUOTES, QUOTES_RAW, TRADES, TopicSpec
 from sinks import candles, quotes
 from sinks.database import Database
 from sinks.offsets import OffsetSink
-from sinks.quotes import QuoteWriter
+from sinks.quotes import Packed, QuoteWriter
 from sinks.transaction import R, RowWriter, Writer
 from streams.output import Message
 from streams.positions import Positions
@@ -69,6 +69,13 @@ class Lane(ABC, Generic[R]):
     def messages(self, part: Part[R]) -> Iterable[Message]:
         """Return what a part publishes, in order."""
 
+    def prepare(self, part: Part[R]) -> None:
+        """Do with a part that was published what need not wait for a connection to store it."""
+
+    def rows(self, parts: Sequence[Part[R]]) -> Sequence[R]:
+        """Return the rows of parts, to store them."""
+        return [row for part in parts for row in part.rows]
+
     @abstractmethod
     async def committed(self, parts: Sequence[Part[R]], rows: Sequence[R]) -> None:
         """Count what was stored, and show what only then may be shown."""
@@ -111,6 +118,7 @@ class QuoteLane(Lane[L1Quote]):
     """Raw quotes to quotes, and to the last one of each symbol."""
 
     sink, source, target, eager = "quotes", QUOTES_RAW, QUOTES, True
+    writer: QuoteWriter
 
     @override
     def _writer(self, offsets: OffsetSink) -> RowWriter[L1Quote]:
@@ -139,6 +147,15 @@ class QuoteLane(Lane[L1Quote]):
             yield None, encode_quote(placed.marker), [*MARKER_HEADERS, ("id", identity)]
             begin = placed.at
         yield from map(quote_message, part.rows[begin:] if begin else part.rows)
+
+    @override
+    def prepare(self, part: Part[L1Quote]) -> None:
+        # here, bit by bit: all at once in the thread of the connection it would keep the loop from the GIL
+        part.packed = self.writer.pack(part.rows)
+
+    @override
+    def rows(self, parts: Sequence[Part[L1Quote]]) -> Sequence[L1Quote]:
+        return Packed(super().rows(parts), [part.packed for part in parts])
 
     @override
     async def committed(self, parts: Sequence[Part[L1Quote]], rows: Sequence[L1Quote]) -> None:

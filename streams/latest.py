@@ -120,4 +120,4 @@ class LatestQuotes(Service):
             state.latest.recall_unconfirmed()
         quotes = state.latest.flush()
         if quotes or state.shop.held:
-            await self._app.services.quote_batcher.put(Part(tenure, tenure.stored, latest=quotes))
+            await self._app.services.quote_batcher.put([Part(tenure, tenure.stored, latest=quotes)])

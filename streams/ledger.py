@@ -7,20 +7,37 @@ gaps and duplicates (faust-streaming issue 606).
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from typing import Protocol
 
-from faust.types import TP, Message
+from faust.types import TP
+
+
+class Delivered(Protocol):
+    """A message of Faust, or a slice."""
+
+    @property
+    def tp(self) -> TP:
+        """The partition."""
+
+    @property
+    def offset(self) -> int:
+        """Of its last record."""
+
+    @property
+    def acked(self) -> bool:
+        """Whether all that it caused is stored."""
 
 
 class OffsetLedger:
-    """Delivered messages of each partition, in delivery order; acknowledged in any order."""
+    """What was delivered of each partition, in delivery order; acknowledged in any order."""
 
     def __init__(self) -> None:
         """Start with nothing delivered."""
-        self._delivered: defaultdict[TP, deque[Message]] = defaultdict(deque)
+        self._delivered: defaultdict[TP, deque[Delivered]] = defaultdict(deque)
 
-    def add(self, message: Message) -> None:
-        """Record a message that is about to be delivered."""
-        self._delivered[message.tp].append(message)
+    def add(self, delivered: Delivered) -> None:
+        """Record what is about to be delivered."""
+        self._delivered[delivered.tp].append(delivered)
 
     def next_offset(self, tp: TP) -> int | None:
         """Drop the acknowledged head of a partition; return the offset to commit, or None."""

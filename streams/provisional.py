@@ -54,4 +54,4 @@ class Provisional(Service):
         seen = (tenure, tenure.folded, len(bars))
         if bars and self._seen.get(tp) != seen:
             self._seen[tp] = seen
-            await app.services.batcher.put(Part(tenure, tenure.stored, rows=bars))
+            await app.services.batcher.put([Part(tenure, tenure.stored, rows=bars)])

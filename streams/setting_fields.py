@@ -105,7 +105,7 @@ class Settings(ProviderFields, RoutingFields):
         default="efficient", description="What a fetch waits for: fewer, larger chunks or the next tick."
     )
     chunk_max_records: int = Field(
-        default=5_000, ge=1, le=100_000, description="Records of one slice at most."
+        default=5_000, ge=1, le=100_000, description="Records of one event of ticks at most."
     )
     flush_records: int = live(
         50_000, ge=1, le=10_000_000, description="Store at the latest after so many records,"

@@ -11,8 +11,10 @@ web; replaced are:
 ``_wait_next_records``
     only slices that continue what was delivered get through. aiokafka may fetch from the group's offset
     before anyone has seeked, and drops records it has taken when the flow is suspended.
-``_new_offset``, ``_add_gap``
-    the ledger decides what may be committed.
+``_new_offset``, ``_add_gap``, ``_filter_tps_with_pending_acks``
+    the ledger decides what may be committed, and of which partitions.
+``on_buffer_full``, ``on_buffer_drop``
+    all partitions of a topic wait for its agent, or none.
 ``on_partitions_revoked``
     commits before the base class forgets the acknowledgements.
 ``_new_consumer_thread``
@@ -23,19 +25,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.types import TP, ConsumerMessage, Message
+from faust.types.transports import TPorTopicSet
 from typing_extensions import override
 
 from schemas.errors import OutageOutlasted, PositionLost
-from streams.chunks import ChunkMessage, ChunkScheduler, chunk_message
+from streams.chunks import ChunkMessage, ChunkScheduler, Group, Records, Slice, chunk_message
 from streams.consumer_thread import ChunkThread
 from streams.ledger import OffsetLedger
 from streams.tenure import Tenure
@@ -67,14 +69,11 @@ class ChunkConsumer(driver.Consumer):
         #: whose the slices under way are, and where the next one begins; the tenure may have ended meanwhile
         self._under_way: dict[TP, tuple[Tenure, int]] = {}
         self._positioned: int | None = None  # the generation whose positions were loaded
-        self._to_come: Counter[str] = Counter()  # slices of the fetch under way that were not handed on yet
         self._moves = 0  # counts seeks, to know that one happened during an await
         self._probes: dict[TP, int] = {}
         self._position_lock = asyncio.Lock()
         super().__init__(*args, **kwargs)
-        self.scheduler = self._chunk_scheduler = ChunkScheduler(
-            self.app.chunk_topics.keys(), self.app.settings.chunk_max_records
-        )
+        self.scheduler = ChunkScheduler(self.app.chunk_topics.keys(), self.app.settings.chunk_max_records)
         self._deliver_to_conductor = self.callback
         self.callback = self._on_delivery
 
@@ -85,20 +84,30 @@ class ChunkConsumer(driver.Consumer):
     # delivery
 
     async def _on_delivery(self, message: Message) -> None:
-        tenure: Tenure | None = getattr(message, "tenure", None)
-        if tenure is not None and not self._continues(cast(ChunkMessage, message)):
-            # neither the agent nor the ledger may see it: a later fetch begins where delivery stands
-            self.app.counters.stale_dropped += 1
+        if not isinstance(message, ChunkMessage):
+            await self._deliver(message, [message])
             return
+        slices = [piece for piece in message.slices if self._continues(piece)]
+        # neither the agent nor the ledger may see the others: a later fetch begins where delivery stands
+        self.app.counters.stale_dropped += len(message.slices) - len(slices)
+        if not slices:
+            return
+        message.bring(slices)
+        await self._deliver(message, slices)
+        # reached only if a suspended flow has not cancelled the await above
+        now = self.app.clock.monotonic()
+        for piece in slices:
+            piece.tenure.delivered, piece.tenure.delivered_at = piece.offset + 1, now
+
+    async def _deliver(self, message: Message, delivered: Sequence[Message | Slice]) -> None:
         acking = self.app.topics.acks_enabled_for(message.topic)
         if acking:
-            self._ledger.add(message)
+            for each in delivered:
+                self._ledger.add(each)
         await self._deliver_to_conductor(message)
-        if tenure is not None:  # reached only if a suspended flow has not cancelled the await above
-            tenure.delivered = message.offset + 1
-            tenure.delivered_at = self.app.clock.monotonic()
         if acking and not message.refcount and not message.acked:
-            message.acked = True  # nobody subscribes: it must not hold back the commit
+            for each in (message, *delivered):
+                each.acked = True  # nobody subscribes: it must not hold back the commit
 
     @override
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
@@ -111,33 +120,42 @@ class ChunkConsumer(driver.Consumer):
             else:
                 yield tp, message
 
-    def _continues(self, message: ChunkMessage) -> bool:
+    def _continues(self, piece: Slice) -> bool:
         """Whether a slice is of the current tenure, and the one before it was delivered."""
-        tenure = self.tenures.get(message.tp)
-        return tenure is message.tenure and tenure.delivered == message.begins
+        tenure = piece.tenure
+        return self.tenures.get(tenure.tp) is tenure and tenure.delivered == piece.begins
 
     @override
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if type(record) is not list:
             return super()._to_message(tp, record)
-        tenure, begins = self._under_way[tp]
-        self._to_come[tp.topic] -= 1
+        group: Group = record
         message = chunk_message(
-            tp,
-            record,
-            tenure,
-            begins,
-            self.app.consumer_generation_id,
-            more=self._to_come[tp.topic] > 0,
+            [self._slice(each, records) for each, records in group], self.app.consumer_generation_id
         )
-        self._under_way[tp] = (tenure, message.offset + 1)
         # Faust drops what lies before its own note of what was read, which knows nothing of repositioning
         self._read_offset[tp] = None
         return message
 
+    def _slice(self, tp: TP, records: Records) -> Slice:
+        tenure, begins = self._under_way[tp]
+        piece = Slice(tenure, begins, records, records[-1].offset)
+        self._under_way[tp] = (tenure, piece.offset + 1)
+        return piece
+
+    # the queue before the agent is one for all partitions of its topic
+
+    @override
+    def on_buffer_full(self, tp: TP) -> None:
+        for each in [*self._get_active_partitions()]:
+            if each.topic == tp.topic:
+                super().on_buffer_full(each)
+
     @override
     def on_buffer_drop(self, tp: TP) -> None:
-        super().on_buffer_drop(tp)
+        for each in [*self._buffered_partitions]:
+            if each.topic == tp.topic:
+                super().on_buffer_drop(each)
         self._buffer_dropped.set()
 
     @override
@@ -146,7 +164,6 @@ class ChunkConsumer(driver.Consumer):
         records, active = await self._fetch_next(timeout)
         if records:
             records = await self._continuing(records, moved=moves != self._moves)
-            self._to_come = self._chunk_scheduler.slices(records)
         return records, active
 
     async def _fetch_next(self, timeout: float) -> Any:
@@ -208,6 +225,12 @@ class ChunkConsumer(driver.Consumer):
     @override
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """The ledger does not need to know about missing offsets."""
+
+    @override
+    def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:
+        for tp in self._ledger.partitions():
+            if topics is None or tp in topics or tp.topic in topics:
+                yield tp
 
     @override
     def _new_offset(self, tp: TP) -> int | None:
@@ -340,6 +363,7 @@ class ChunkConsumer(driver.Consumer):
             self.log.warning("commit before revocation failed: %r", exc)
         await super().on_partitions_revoked(revoked)  # waits for every chunk in flight
         self._reset_ledger(revoked)
+        self._buffered_partitions.difference_update(revoked)
         for tp in revoked:
             tenure = self.tenures.pop(tp, None)
             if tenure is not None:

@@ -25,6 +25,7 @@ from aiokafka.consumer.fetcher import Fetcher, PartitionRecords
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from faust.app.base import BootStrategy
+from faust.sensors.monitor import Monitor
 from faust.tables.recovery import Recovery
 from faust.transport import conductor
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
@@ -43,7 +44,7 @@ from streams.consumer_thread import ChunkThread
 from streams.output import Output, pace_metadata
 from streams.raw_records import RawRecords
 from streams.transport import ChunkConsumer, Transport
-from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer
+from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer, piece, tenure
 
 ROOT = Path(__file__).parents[2]
 PINNED = ("faust-streaming", "mode-streaming", "aiokafka")
@@ -83,7 +84,9 @@ LEANED_ON: list[tuple[type, str, str | None]] = [
     (Consumer, "commit", "self, topics, start_new_transaction"),
     (Consumer, "stop_flow", "self"),
     (Consumer, "on_partitions_revoked", "self, revoked"),
+    (Consumer, "on_buffer_full", "self, tp"),
     (Consumer, "on_buffer_drop", "self, tp"),
+    (Consumer, "_filter_tps_with_pending_acks", "self, topics"),
     (Consumer, "getmany", "self, timeout"),
     (Consumer, "_wait_next_records", "self, timeout"),
     (Consumer, "_get_active_partitions", "self"),
@@ -217,7 +220,7 @@ def test_the_drain_loop_takes_the_callback_and_the_fetch_from_the_consumer():
 
 def test_committing_goes_by_new_offset_over_what_was_acked():
     assert "offset=self._new_offset(tp)" in source(Consumer._filter_committable_offsets)
-    assert "fortpinself._acked" in source(Consumer._filter_tps_with_pending_acks)
+    assert "list(self._filter_tps_with_pending_acks(topics))" in source(Consumer.force_commit)
     assert "committed=self._committed_offset[tp]" in source(Consumer._should_commit)
     ack = source(Consumer.ack)
     assert "message.acked=True" in ack
@@ -245,6 +248,12 @@ def test_a_message_is_acknowledged_through_its_consumer_once():
     message.ack(Ack())  # type: ignore[arg-type]
     assert calls == [message]
     assert set(ChunkMessage.__slots__).isdisjoint(Message.__slots__)
+
+
+def test_faust_notes_that_a_partition_goes_on_and_complains_of_the_others():
+    assert "self.stream_inbound_time[tp]=monotonic()" in source(Monitor.on_stream_event_in)
+    complaint = source(driver.AIOKafkaConsumerThread.verify_event_path)
+    assert "inbound=monitor.stream_inbound_time.get(tp)" in complaint
 
 
 def test_a_full_buffer_takes_the_partition_out_of_the_fetch():
@@ -332,7 +341,7 @@ async def test_every_clone_of_a_chunk_topic_shares_our_queue():
     assert read.queue is topic.queue
     assert read.queue.maxsize == 20
     assert app.has_room("other")
-    read.queue.put_nowait(cast(Any, SimpleNamespace(value=[None] * 20)))
+    read.queue.put_nowait(cast(Any, SimpleNamespace(value=[piece(tenure(TP("other", 0), 0), 0, 20)])))
     assert not app.has_room("other")
     ours, theirs = topic, app.topic("other", schema=ChunkSchema())
     assert {name: value for name, value in vars(ours).items() if name in SAID_OF_TOPICS} == {

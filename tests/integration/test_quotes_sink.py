@@ -13,7 +13,7 @@ from schemas.quote import L1Quote
 from sinks import quotes
 from sinks.database import Connection
 from sinks.offsets import Move, OffsetSink, PositionsMovedError, Stored
-from sinks.quotes import QuoteWriter
+from sinks.quotes import Packed, QuoteWriter
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +81,26 @@ def test_a_row_says_what_the_quote_says(connection, writer):
         ("XBT/USDT", when, TS, 1.0, 2.0, 1.0, 0.5, "polygon", "iex", "iex", 3 - 16_384, 7, 3, 18),
     ]
     assert position(connection) == 12
+
+
+def test_what_was_packed_before_is_stored_as_it_is_and_again_if_some_is_there_already(connection, writer):
+    rows = [quote(1), quote(2), quote(1, "MSFT")]
+    packed = Packed(rows, [writer.pack(rows[:1]), writer.pack(rows[1:])])
+    writer.store(connection, packed, {TP: Move(10, 12)})
+    assert numbers(connection) == [("AAPL", 1), ("AAPL", 2), ("MSFT", 1)]
+    OFFSETS.reset(connection, {TP: Stored(10, 10, None)})
+    more = [*rows, quote(3)]
+    writer.store(connection, Packed(more, [writer.pack(more)]), {TP: Move(10, 13)})
+    assert numbers(connection) == [("AAPL", 1), ("AAPL", 2), ("AAPL", 3), ("MSFT", 1)]
+
+
+def test_which_of_the_packed_are_refused_is_found(connection, writer):
+    rows = [quote(1), quote(1, "BAD"), quote(2)]
+    packed = Packed(rows, [writer.pack(rows)])
+    with pytest.raises(psycopg.errors.CheckViolation):
+        writer.store(connection, packed, {TP: Move(10, 12)})
+    connection.rollback()
+    assert [r.row.id for r in writer.refused(connection, packed)] == ["BAD|1"]
 
 
 def test_two_of_one_nanosecond_are_two_rows(connection, writer):

@@ -86,3 +86,8 @@ def tenure(tp: TP, at: int, *, resume: int | None = None) -> Tenure:
 def slice_of(first: int, end: int) -> chunks.Records:
     """Return the records ``first`` to ``end`` - 1."""
     return [Record(offset) for offset in range(first, end)]
+
+
+def piece(owner: Tenure, first: int, end: int) -> chunks.Slice:
+    """Return a slice with these records, as the transport makes it."""
+    return chunks.Slice(owner, first, slice_of(first, end), end - 1)

@@ -10,13 +10,14 @@ from sinks.offsets import Move
 from streams.batcher import Part, _moves
 from streams.lanes import candle_message
 from tests.unit.sinks.bars import bar
-from tests.unit.streams.consumers import TICKS, tenure
+from tests.unit.streams.consumers import TICKS, piece, tenure
 
 TP0, TP1 = TP(TICKS, 0), TP(TICKS, 1)
 
 
 def part(owner, next_offset, **facts) -> Part[Any]:
-    return Part(owner, next_offset, event=facts.pop("event", object()), **facts)
+    owed = piece(owner, owner.stored, next_offset)
+    return Part(owner, next_offset, piece=facts.pop("piece", owed), **facts)
 
 
 def test_the_parts_of_a_partition_become_one_move_to_the_last_of_them():
@@ -42,7 +43,7 @@ def test_what_the_wall_clock_publishes_moves_nothing():
     """It may stand in the queue before the part of a chunk that is folded already."""
     zero = tenure(TP0, 10)
     zero.folded = 25
-    assert _moves([part(zero, 25, event=None)]) == {TP0: Move(10, 10)}
+    assert _moves([part(zero, 25, piece=None)]) == {TP0: Move(10, 10)}
 
 
 def test_a_candle_is_published_with_its_key_schema_and_id():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.batcher import EAGER_RECORDS, FETCH_PATIENCE_S, PUBLISH_RECORDS, Batcher, Part
+from streams.batcher import EAGER_RECORDS, Batcher, Part
 from streams.output import Message, Target
 from tests.unit.streams.clocks import SetClock
 from tests.unit.streams.consumers import TICKS, tenure
@@ -65,8 +65,14 @@ class World:
         await self.may_store.wait()
         self.said.append(("stored", tuple(row.n for row in rows)))
 
-    def part(self, n: int, *, more: bool = False) -> Part[Any]:
-        return Part(self.tenure, n, 1, rows=[Row(n)], more=more)
+    def part(self, n: int) -> Part[Any]:
+        return Part(self.tenure, n, 1, rows=[Row(n)])
+
+    def prepare(self, part: Part[Any]) -> None:
+        self.said.append(("prepared", tuple(row.n for row in part.rows)))
+
+    def rows(self, parts: Sequence[Part[Any]]) -> Sequence[Any]:
+        return [row for part in parts for row in part.rows]
 
 
 @pytest.fixture
@@ -83,7 +89,7 @@ async def test_published_before_what_is_ahead_is_stored_and_stored_once(world: A
     batcher: Batcher[Any] = Batcher(world, world)
     async with batcher:
         for n in (1, 2, 3):
-            await batcher.put(world.part(n))
+            await batcher.put([world.part(n)])
         await settled()
         published = [n for what, numbers in world.said for n in numbers if what == "published"]
         assert published == [1, 2, 3]
@@ -95,37 +101,28 @@ async def test_published_before_what_is_ahead_is_stored_and_stored_once(world: A
     assert [n for what, numbers in world.said for n in numbers if what == "published"] == [1, 2, 3]
     for n in (1, 2, 3):
         at = [i for i, (_, numbers) in enumerate(world.said) if n in numbers]
-        assert [world.said[i][0] for i in at] == ["published", "stored", "committed"]
+        assert [world.said[i][0] for i in at] == ["published", "prepared", "stored", "committed"]
 
 
 async def test_what_came_with_one_fetch_is_published_in_one_delivery(world: Any):
     batcher: Batcher[Any] = Batcher(world, world)
     async with batcher:
-        for n in (1, 2, 3):
-            await batcher.put(world.part(n, more=n < 3))
-            await settled()
-        assert world.said == [("published", (1, 2, 3))]
-
-
-async def test_the_rest_of_a_fetch_is_not_waited_for_if_there_is_none(world: Any):
-    world.may_store.set()
-    batcher: Batcher[Any] = Batcher(world, world)
-    async with batcher:
-        await batcher.put(world.part(1, more=True))
-        async with asyncio.timeout(5):
-            while ("committed", (1,)) not in world.said:
-                await asyncio.sleep(FETCH_PATIENCE_S)
-    assert world.said[0] == ("published", (1,))
-
-
-async def test_a_large_part_is_published_at_once(world: Any):
-    batcher: Batcher[Any] = Batcher(world, world)
-    large = world.part(1, more=True)
-    large.count = PUBLISH_RECORDS
-    async with batcher:
-        await batcher.put(large)
+        await batcher.put([world.part(n) for n in (1, 2, 3)])
         await settled()
-        assert world.said == [("published", (1,))]
+        assert world.said == [
+            ("published", (1, 2, 3)),
+            ("prepared", (1,)),
+            ("prepared", (2,)),
+            ("prepared", (3,)),
+        ]
+
+
+async def test_a_delivery_that_only_rebuilt_state_leaves_nothing(world: Any):
+    batcher: Batcher[Any] = Batcher(world, world)
+    async with batcher:
+        await batcher.put([])
+        await settled()
+    assert world.said == []
 
 
 async def test_what_has_ended_is_not_published(world: Any):
@@ -133,7 +130,7 @@ async def test_what_has_ended_is_not_published(world: Any):
     old = world.part(1)
     world.tenures[TP0] = tenure(TP0, 0)
     async with batcher:
-        await batcher.put(old)
+        await batcher.put([old])
         await settled()
     assert world.said == []
 
@@ -146,7 +143,7 @@ async def test_a_slow_database_stops_the_fold(world: Any):
         for n in range(1, 20):
             part = world.part(n)
             part.count = size
-            await batcher.put(part)
+            await batcher.put([part])
 
     async with batcher:
         with pytest.raises(TimeoutError):
@@ -157,7 +154,20 @@ async def test_many_small_parts_are_published_while_a_transaction_is_under_way(w
     batcher: Batcher[Any] = Batcher(world, world)
     async with batcher:
         for n in range(1, 201):
-            await batcher.put(world.part(n))
+            await batcher.put([world.part(n)])
             await asyncio.sleep(0)
         await settled()
-        assert [n for _, numbers in world.said for n in numbers] == list(range(1, 201))
+        published = [n for what, numbers in world.said for n in numbers if what == "published"]
+        assert published == list(range(1, 201))
+
+
+async def test_what_was_published_together_is_stored_as_it_was_delivered(world: Any):
+    # a transaction takes whole deliveries until it has FLUSH_RECORDS: all at once it would be far above
+    world.may_store.set()
+    batcher: Batcher[Any] = Batcher(world, world)
+    for n in (1, 3, 5):
+        await batcher.put([world.part(n), world.part(n + 1)])
+    async with batcher:
+        await settled()
+    assert world.said[0] == ("published", (1, 2, 3, 4, 5, 6))
+    assert [numbers for what, numbers in world.said if what == "stored"] == [(1, 2), (3, 4), (5, 6)]

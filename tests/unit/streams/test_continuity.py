@@ -15,7 +15,7 @@ from schemas.errors import PositionLost
 from streams.chunks import ChunkMessage, Records
 from streams.tenure import Tenure
 from streams.transport import ChunkConsumer
-from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer, slice_of, tenure
+from tests.unit.streams.consumers import TICKS, TickApp, driven_consumer, piece, slice_of, tenure
 
 TP0, TP1, JOBS = TP(TICKS, 0), TP(TICKS, 1), TP("jobs", 0)
 SINGLE = SimpleNamespace(
@@ -128,11 +128,11 @@ class Conductor:
         self.after: dict[int, Callable[[], Awaitable[None]]] = {}
 
     async def __call__(self, message: ChunkMessage) -> None:
-        records = cast(Records, message.value)
-        self.taken.append((message.tenure, records[0].offset, message.offset + 1))
         message.refcount = 1
-        if message.offset in self.after:
-            await self.after.pop(message.offset)()
+        for taken in message.slices:
+            self.taken.append((taken.tenure, taken.records[0].offset, taken.offset + 1))
+            if taken.offset in self.after:
+                await self.after.pop(taken.offset)()
 
     def ranges(self, tenure: Tenure) -> list[tuple[int, int]]:
         return [(first, end) for owner, first, end in self.taken if owner is tenure]
@@ -148,12 +148,19 @@ def conductor(driven):
 async def drain(consumer: ChunkConsumer, fetched: dict[TP, Records]) -> None:
     """Do what Faust's loop does with a fetch: slice it, drop what it takes for read before, deliver."""
     kept = await consumer._continuing(dict(fetched), moved=False)
-    for tp, piece in consumer.scheduler.iterate(kept):
-        message = consumer._to_message(tp, piece)
+    for tp, group in consumer.scheduler.iterate(kept):
+        message = consumer._to_message(tp, group)
         read = consumer._read_offset[tp]
         if read is None or message.offset >= read:
             await consumer._on_delivery(message)
             consumer._read_offset[tp] = message.offset
+
+
+async def grouped(consumer: ChunkConsumer, fetched: dict[TP, Records]) -> Any:
+    """Return the only group of a fetch."""
+    kept = await consumer._continuing(dict(fetched), moved=False)
+    ((_, group),) = consumer.scheduler.iterate(kept)
+    return group
 
 
 @pytest.fixture
@@ -181,15 +188,73 @@ async def test_where_the_agent_has_room_slices_are_handed_on_without_the_loop(dr
     assert [consumer.tenures[tp].delivered for tp in (TP0, TP1)] == [18, 21]
 
 
+async def test_a_fetch_is_one_delivery_and_what_ended_meanwhile_is_left_out(app, driven, conductor):
+    consumer, _ = driven
+    ended, one = consumer.tenures[TP0], consumer.tenures[TP1]
+    message = consumer._to_message(
+        TP0, await grouped(consumer, {TP0: slice_of(10, 12), TP1: slice_of(20, 22)})
+    )
+    consumer.tenures[TP0] = tenure(TP0, 10)
+    await consumer._on_delivery(message)
+    assert [owner for owner, _, _ in conductor.taken] == [one]
+    assert (message.tp, message.offset, message.open) == (TP1, 21, 1)
+    assert (ended.delivered, one.delivered, app.counters.stale_dropped) == (10, 22, 1)
+
+
+async def test_what_all_partitions_of_a_delivery_may_commit_is_told_one_by_one(driven, conductor, app):
+    consumer, _ = driven
+    app.topics._acking_topics.add(TICKS)
+    message = consumer._to_message(
+        TP0, await grouped(consumer, {TP0: slice_of(10, 12), TP1: slice_of(20, 22)})
+    )
+    await consumer._on_delivery(message)
+    zero, one = message.slices
+    assert sorted(consumer._filter_tps_with_pending_acks()) == [TP0, TP1]
+    assert list(consumer._filter_tps_with_pending_acks({TP1})) == [TP1]
+    assert list(consumer._filter_tps_with_pending_acks({"jobs"})) == []
+    one.acked = True
+    assert (consumer._new_offset(TP0), consumer._new_offset(TP1)) == (None, 22)
+    zero.acked = True
+    assert (consumer._new_offset(TP0), consumer._new_offset(TP1)) == (12, None)
+
+
+async def test_a_delivery_that_nobody_takes_holds_back_no_commit(driven, app):
+    consumer, _ = driven
+    app.topics._acking_topics.add(TICKS)
+
+    async def nobody(message):
+        """Take nothing."""
+
+    consumer._deliver_to_conductor = nobody
+    message = consumer._to_message(
+        TP0, await grouped(consumer, {TP0: slice_of(10, 12), TP1: slice_of(20, 22)})
+    )
+    await consumer._on_delivery(message)
+    assert message.acked
+    assert (consumer._new_offset(TP0), consumer._new_offset(TP1)) == (12, 22)
+
+
+async def test_partitions_of_a_topic_wait_for_its_agent_together_and_no_other_topic_with_them(driven):
+    consumer, _ = driven
+    consumer._active_partitions = {TP0, TP1, JOBS}
+    consumer.on_buffer_full(TP1)
+    assert consumer._active_partitions == {JOBS}
+    consumer.on_buffer_drop(JOBS)
+    assert consumer._active_partitions == {JOBS}
+    consumer.on_buffer_drop(TP0)
+    assert consumer._active_partitions == {TP0, TP1, JOBS}
+    assert consumer._buffered_partitions == set()
+
+
 async def test_where_it_has_none_the_loop_waits_for_room_or_for_a_suspended_flow(
     app, driven, conductor, fetching
 ):
     consumer, _ = driven
     queue = app._chunk_topics[TICKS].queue
     while app.has_room(TICKS):
-        queue.put_nowait(cast(Any, SimpleNamespace(value=slice_of(0, 100))))
+        queue.put_nowait(cast(Any, SimpleNamespace(value=[piece(consumer.tenures[TP0], 0, 100)])))
     left = await fetching({TP0: slice_of(10, 18)})
-    assert [(tp, message.begins) for tp, message in left] == [(TP0, 10), (TP0, 14)]
+    assert [(tp, message.slices[0].begins) for tp, message in left] == [(TP0, 10), (TP0, 14)]
     assert conductor.taken == []
     assert consumer.tenures[TP0].delivered == 10
 

@@ -17,9 +17,9 @@ from streams.chunks import chunk_message
 from streams.guard import Diverted, SingleRecord
 from streams.setting_sources import Reading, detached
 from streams.settings import InForce
-from tests.unit.streams.consumers import TICKS, Record, TickApp, driven_consumer, slice_of, tenure
+from tests.unit.streams.consumers import TICKS, Record, TickApp, driven_consumer, piece, slice_of, tenure
 
-TP0 = TP(TICKS, 0)
+TP0, TP1 = TP(TICKS, 0), TP(TICKS, 1)
 HEADERS = st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=4).map(tuple)
 
 
@@ -103,10 +103,10 @@ async def test_chunks_of_ended_tenures_are_dropped_and_acknowledged():
     mine, ended = tenure(TP0, 10), tenure(TP0, 5)
     consumer.tenures[TP0] = mine
     events = [
-        Event(chunk_message(TP0, slice_of(at, at + 2), owner, at, 1))
+        Event(chunk_message([piece(owner, at, at + 2)], 1))
         for at, owner in [(5, ended), (7, ended), (10, mine)]
     ]
-    taken = [chunk async for chunk in guard.chunks(app, Stream(*events))]
+    taken = [chunk async for chunks in guard.chunks(app, Stream(*events)) for chunk in chunks]
     assert [(chunk.tenure, chunk.records) for chunk in taken] == [(mine, slice_of(10, 12))]
     assert [event.acks for event in events] == [1, 1, 0]
     assert (app.counters.stale_dropped, app.counters.chunks) == (2, 1)
@@ -116,20 +116,56 @@ async def test_a_tenure_that_ends_while_a_chunk_waits_counts_for_the_next_one():
     app = TickApp()
     consumer, _ = driven_consumer(app)
     mine = consumer.tenures[TP0] = tenure(TP0, 10)
-    events = [Event(chunk_message(TP0, slice_of(at, at + 2), mine, at, 1)) for at in (10, 12)]
+    events = [Event(chunk_message([piece(mine, at, at + 2)], 1)) for at in (10, 12)]
     taken = []
-    async for chunk in guard.chunks(app, Stream(*events)):
+    async for (chunk,) in guard.chunks(app, Stream(*events)):
         taken.append(chunk.records[0].offset)
         consumer.tenures[TP0] = tenure(TP0, 10)
     assert taken == [10]
     assert [event.acks for event in events] == [0, 1]
 
 
+async def test_an_event_has_passed_when_the_last_of_its_slices_has():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    zero, one = tenure(TP0, 10), tenure(TP1, 20)
+    consumer.tenures = {TP0: zero, TP1: one}
+    event = Event(chunk_message([piece(zero, 10, 12), piece(one, 20, 21)], 1))
+    ((first, second),) = [chunks async for chunks in guard.chunks(app, Stream(event))]
+    assert first.piece.records == [], "it waits without its records"
+    guard.acknowledge(second.piece)
+    assert (first.piece.acked, second.piece.acked, event.acks) == (False, True, 0)
+    guard.acknowledge(first.piece)
+    assert (first.piece.acked, event.acks) == (True, 1)
+
+
+async def test_an_ended_tenure_takes_no_other_partition_of_its_event_with_it():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    ended, one = tenure(TP0, 10), tenure(TP1, 20)
+    consumer.tenures = {TP0: tenure(TP0, 10), TP1: one}
+    event = Event(chunk_message([piece(ended, 10, 12), piece(one, 20, 21)], 1))
+    ((chunk,),) = [chunks async for chunks in guard.chunks(app, Stream(event))]
+    assert (chunk.tenure, event.acks) == (one, 0)
+    guard.acknowledge(chunk.piece)
+    assert event.acks == 1
+
+
+async def test_faust_is_told_of_every_partition_that_it_goes_on():
+    app = TickApp()
+    consumer, _ = driven_consumer(app)
+    consumer.tenures = {TP0: tenure(TP0, 10), TP1: tenure(TP1, 20)}
+    slices = [piece(owner, owner.stored, owner.stored + 1) for owner in consumer.tenures.values()]
+    _ = [chunks async for chunks in guard.chunks(app, Stream(Event(chunk_message(slices, 1))))]
+    now = app.clock.monotonic()
+    assert [round(now - app.monitor.stream_inbound_time[tp]) for tp in (TP0, TP1)] == [0, 0]
+
+
 async def test_whoever_leaves_the_loop_acknowledges_nothing():
     app = TickApp()
     consumer, _ = driven_consumer(app)
     mine = consumer.tenures[TP0] = tenure(TP0, 10)
-    event = Event(chunk_message(TP0, slice_of(10, 12), mine, 10, 1))
+    event = Event(chunk_message([piece(mine, 10, 12)], 1))
 
     async def fail_at_the_first() -> None:
         async for _ in guard.chunks(app, Stream(event)):

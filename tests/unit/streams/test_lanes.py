@@ -11,12 +11,20 @@ from domain.quotes import PlacedMarker
 from schemas.quote import L1Quote, Marker
 from schemas.topics import QUOTES_RAW
 from sinks.database import Database
+from sinks.quotes import Packed
 from streams.batcher import Part
 from streams.lanes import QuoteLane, quote_message
 from tests.unit.streams.consumers import tenure
 
 TP3 = TP(QUOTES_RAW.name, 3)
 LANE = QuoteLane(cast(Any, SimpleNamespace()), cast(Database, None))
+
+
+class PackingWriter:
+    """Packs rows as the list of their numbers."""
+
+    def pack(self, rows: list[L1Quote]) -> bytes:
+        return b"%r" % [row.n for row in rows]
 
 
 def quote(n: int, symbol: str = "AAPL") -> L1Quote:
@@ -69,3 +77,16 @@ def test_markers_stand_where_they_belong():
     assert ids(rows, [marker(3, 5)]) == [first, second, third, b"marker|3|5"]
     found = ids(rows, [marker(1, 5), marker(1, 6), marker(2, 8)])
     assert found == [first, b"marker|3|5", b"marker|3|6", second, b"marker|3|8", third]
+
+
+def test_the_rows_of_parts_go_with_what_was_packed_of_each_when_it_was_published():
+    lane = QuoteLane(cast(Any, SimpleNamespace()), cast(Database, None))
+    lane.writer = cast(Any, PackingWriter())
+    parts = [Part(tenure(TP3, 0), 9, rows=[quote(n), quote(n + 1)]) for n in (1, 5)]
+    parts.append(Part(tenure(TP3, 0), 9, latest=[quote(6)]))
+    for part in parts[:2]:
+        lane.prepare(part)
+    rows = lane.rows(parts)
+    assert [row.n for row in rows] == [1, 2, 5, 6]
+    assert isinstance(rows, Packed)
+    assert [*rows.bodies] == [b"[1, 2]", b"[5, 6]", b""]

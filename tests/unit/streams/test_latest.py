@@ -47,8 +47,8 @@ class App:
         state = SimpleNamespace(latest=Latest(("polygon",)), shop=Shop(self.clock.monotonic() - 1.0))
         return Tenure(tp, 5, 5, 5, 0, state, 0.0)
 
-    async def _put(self, part: Part[L1Quote]) -> None:
-        self.parts.append(part)
+    async def _put(self, parts: list[Part[L1Quote]]) -> None:
+        self.parts += parts
 
     async def _deliver(self, messages: Mapping[Target, Iterable[Message]]) -> None:
         for (topic, partition), items in messages.items():
@@ -142,7 +142,7 @@ async def test_what_waits_is_put_on_its_way_by_the_wall_clock(app, latest):
     app.tenures[TP0].state.latest.confirm([quote(2)])
     await latest._publish(app.tenures[TP0])
     (part,) = app.parts
-    assert (part.tenure, part.event, list(part.latest)) == (app.tenures[TP0], None, [])
+    assert (part.tenure, part.piece, list(part.latest)) == (app.tenures[TP0], None, [])
     app.clock.seconds += 0.25
     await latest.show([part])
     assert app.published == [(0, "AAPL", 1), (0, "AAPL", 2)]

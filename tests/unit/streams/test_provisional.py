@@ -39,8 +39,8 @@ class App:
             pulse=SimpleNamespace(end=lambda tp: self.end), batcher=SimpleNamespace(put=self._put)
         )
 
-    async def _put(self, part: Part[Any]) -> None:
-        self.parts.append(part)
+    async def _put(self, parts: list[Part[Any]]) -> None:
+        self.parts += parts
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_a_bar_whose_interval_and_lateness_have_passed_is_published_as_not
     (part,) = app.parts
     assert [(bar.is_final, bar.revision, bar.trade_count) for bar in part.rows] == [(False, 5, 5)]
     assert part.tenure is app.tenure
-    assert part.event is None, "nothing to acknowledge"
+    assert part.piece is None, "nothing to acknowledge"
     assert (part.state, part.resume_offset, part.count) == (None, None, 0)
     assert app.tenure.state.book.windows, "the record order alone closes it"
 
