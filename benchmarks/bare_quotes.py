@@ -24,7 +24,7 @@ from sinks.database import Database
 from sinks.offsets import Move, OffsetSink, Stored
 from sinks.quotes import QuoteWriter
 from streams.guard import Diverted, dead_letter
-from streams.lanes import quote_message
+from streams.lanes import quote_messages
 from streams.output import Message, Output, Target
 from streams.setting_fields import FETCH_MIN_BYTES
 from streams.settings import read_settings
@@ -73,9 +73,9 @@ async def main() -> None:
                 chunk = records[i : i + CHUNK]
                 decoded = decode_chunk(chunk)
                 folded = books[tp].fold(decoded, chunk)
-                messages.setdefault((out, tp.partition), []).extend(map(quote_message, folded.quotes))
+                messages.setdefault((out, tp.partition), []).extend(quote_messages(folded.quotes))
                 shown = views[tp].offer(folded.quotes, folded.times_ms)
-                latest.setdefault((last, tp.partition), []).extend(map(quote_message, shown))
+                latest.setdefault((last, tp.partition), []).extend(quote_messages(shown))
                 letters = [
                     dead_letter(tp, Diverted(r, p, "decode"), group="bare", now_ns=clock.now_ns())
                     for r, p in decoded.rejects

@@ -6,8 +6,9 @@ the record alone, never on the chunk it came in: chunks are whatever slices the 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
@@ -22,6 +23,8 @@ from schemas.verdict import poison_of
 
 #: an event this far beyond the broker's receive time would drag the watermark and close every bar
 FUTURE_NS = 60_000_000_000
+#: symbols change, and conditions can be anything: what is known must end somewhere
+MAX_KNOWN_FORMS = 65_536
 #: longer values are not examined for what else may be wrong with them (the reason costs more than the record)
 MAX_EXAMINED_BYTES = 16_384
 
@@ -51,6 +54,33 @@ T = TypeVar("T", bound=Tick)
 
 _timestamp: Callable[[Record], int] = attrgetter("timestamp")
 _ts_event: Callable[[Tick], int] = attrgetter("ts_event")
+
+
+class Forms:
+    """Patterns for the words that a tick has in common with many others, and which of those were good before.
+
+    One C loop over a chunk instead of a match for each tick.
+    """
+
+    def __init__(self, *patterns: str) -> None:
+        """Take one pattern for each word."""
+        self._patterns = tuple(map(re.compile, patterns))
+        self._good: set[tuple[str, ...]] = set()
+
+    def cover(self, words: Iterable[tuple[str, ...]]) -> bool:
+        """Return whether all of these were good before."""
+        return self._good.issuperset(words)
+
+    def allow(self, words: tuple[str, ...]) -> bool:
+        """Return whether every word matches its pattern; those that do are known from then on."""
+        if words in self._good:
+            return True
+        if not all(pattern.fullmatch(word) for pattern, word in zip(self._patterns, words, strict=True)):
+            return False
+        if len(self._good) >= MAX_KNOWN_FORMS:
+            self._good.clear()
+        self._good.add(words)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from operator import attrgetter
 from typing import Generic
 
 import msgspec
 
 from schemas.base import NAME, OPTIONAL_NAME, SYMBOL
-from schemas.chunk import Contract, R, kind_of, sort_out, unusable, validated
+from schemas.chunk import Contract, Forms, R, kind_of, sort_out, unusable, validated
 from schemas.correction import TradeCancel, TradeCorrection
 from schemas.discontinuity import Discontinuity
 from schemas.errors import Poison, Reason
 from schemas.trade import CONDITIONS, TAPE, TRADE_ID, VENUE, ClockTick, Trade, TradeTick
 
 _CHECKED = ("symbol", "provider", "feed", "venue", "conditions", "tape")
-_PATTERNS = tuple(re.compile(p) for p in (SYMBOL, NAME, OPTIONAL_NAME, VENUE, CONDITIONS, TAPE))
+_FORMS = Forms(SYMBOL, NAME, OPTIONAL_NAME, VENUE, CONDITIONS, TAPE)
 _TRADE_IDS = re.compile(TRADE_ID.replace("{0,64}", "*"))
 _words: Callable[[Trade], tuple[str, ...]] = attrgetter(*_CHECKED)
 _trade_id: Callable[[Trade], str] = attrgetter("trade_id")
@@ -74,20 +73,13 @@ def examine(value: bytes | None) -> Trade | ClockTick | Discontinuity | Poison:
     return other
 
 
-@lru_cache(maxsize=65_536)
-def _well_formed(words: tuple[str, ...]) -> bool:
-    return all(p.fullmatch(w) for p, w in zip(_PATTERNS, words, strict=True))
-
-
 def _malformed(trades: Sequence[Trade]) -> Sequence[int]:
-    if all(map(_well_formed, set(map(_words, trades)))) and _TRADE_IDS.fullmatch(
-        "".join(map(_trade_id, trades))
-    ):
+    if _FORMS.cover(map(_words, trades)) and _TRADE_IDS.fullmatch("".join(map(_trade_id, trades))):
         return ()
     return [
         i
         for i, trade in enumerate(trades)
-        if not (_well_formed(_words(trade)) and _TRADE_IDS.fullmatch(trade.trade_id))
+        if not (_FORMS.allow(_words(trade)) and _TRADE_IDS.fullmatch(trade.trade_id))
     ]
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from operator import attrgetter
 from typing import Generic
 
 import msgspec
 
 from schemas.base import NAME, OPTIONAL_NAME, SYMBOL
-from schemas.chunk import Contract, R, kind_of, sort_out, unusable, validated
+from schemas.chunk import Contract, Forms, R, kind_of, sort_out, unusable, validated
 from schemas.discontinuity import Discontinuity
 from schemas.errors import Poison
 from schemas.quote import QUOTE_CONDITIONS, QuoteTick, RawQuote
@@ -21,8 +19,8 @@ from schemas.trade import TAPE, VENUE, ClockTick
 Words = tuple[str, ...]
 
 #: in two: each by itself has few values, both together have their product
-_SOURCE = tuple(re.compile(p) for p in (SYMBOL, NAME, OPTIONAL_NAME))
-_DETAIL = tuple(re.compile(p) for p in (VENUE, VENUE, QUOTE_CONDITIONS, TAPE))
+_SOURCES = Forms(SYMBOL, NAME, OPTIONAL_NAME)
+_DETAILS = Forms(VENUE, VENUE, QUOTE_CONDITIONS, TAPE)
 _source: Callable[[RawQuote], Words] = attrgetter("symbol", "provider", "feed")
 _detail: Callable[[RawQuote], Words] = attrgetter("bid_venue", "ask_venue", "conditions", "tape")
 _BESIDE: Mapping[object, type[ClockTick | Discontinuity]] = {
@@ -72,22 +70,12 @@ def examine(value: bytes | None) -> RawQuote | ClockTick | Discontinuity | Poiso
     return tick if isinstance(tick, Poison) else RawQuote(**dict(tick))
 
 
-@lru_cache(maxsize=65_536)
-def _good_source(words: Words) -> bool:
-    return all(p.fullmatch(w) for p, w in zip(_SOURCE, words, strict=True))
-
-
-@lru_cache(maxsize=65_536)
-def _good_detail(words: Words) -> bool:
-    return all(p.fullmatch(w) for p, w in zip(_DETAIL, words, strict=True))
-
-
 def _malformed(quotes: Sequence[RawQuote]) -> Sequence[int]:
-    if all(map(_good_source, set(map(_source, quotes)))) and all(
-        map(_good_detail, set(map(_detail, quotes)))
-    ):
+    if _SOURCES.cover(map(_source, quotes)) and _DETAILS.cover(map(_detail, quotes)):
         return ()
-    return [i for i, q in enumerate(quotes) if not (_good_source(_source(q)) and _good_detail(_detail(q)))]
+    return [
+        i for i, q in enumerate(quotes) if not (_SOURCES.allow(_source(q)) and _DETAILS.allow(_detail(q)))
+    ]
 
 
 _CONTRACT = Contract(RawQuote, msgspec.json.Decoder(RawQuote).decode, examine, _malformed)

@@ -6,7 +6,7 @@ What trades and quotes have in common is the batcher's; what they have not is sa
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Generic
 
@@ -139,14 +139,17 @@ class QuoteLane(Lane[L1Quote]):
         return quote_message(row)
 
     @override
-    def messages(self, part: Part[L1Quote]) -> Iterator[Message]:
+    def messages(self, part: Part[L1Quote]) -> Iterable[Message]:
+        if not part.markers:
+            return quote_messages(part.rows)
+        messages: list[Message] = []
         begin = 0
         for placed in part.markers:
-            yield from map(quote_message, part.rows[begin : placed.at])
+            messages += quote_messages(part.rows[begin : placed.at])
             identity = placed.id(part.tp.partition).encode()
-            yield None, encode_quote(placed.marker), [*MARKER_HEADERS, ("id", identity)]
+            messages.append((None, encode_quote(placed.marker), [*MARKER_HEADERS, ("id", identity)]))
             begin = placed.at
-        yield from map(quote_message, part.rows[begin:] if begin else part.rows)
+        return messages + quote_messages(part.rows[begin:])
 
     @override
     def prepare(self, part: Part[L1Quote]) -> None:
@@ -182,5 +185,18 @@ def _key(symbol: str) -> bytes:
 
 def quote_message(quote: L1Quote) -> Message:
     """Return a quote as a record of its topics."""
-    key = _key(quote.symbol)
-    return key, encode_quote(quote), [*QUOTE_HEADERS, ("id", b"%b|%d" % (key, quote.n))]
+    (message,) = quote_messages([quote])
+    return message
+
+
+def quote_messages(quotes: Iterable[L1Quote]) -> list[Message]:
+    """Return quotes as records of their topics."""
+    content_type, schema = QUOTE_HEADERS
+    return [  # no call for each: it is done once per quote
+        (
+            key := _key(quote.symbol),
+            encode_quote(quote),
+            [content_type, schema, ("id", b"%b|%d" % (key, quote.n))],
+        )
+        for quote in quotes
+    ]

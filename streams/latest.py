@@ -18,7 +18,7 @@ from domain.latest import PACE_MS, Latest
 from schemas.quote import L1Quote
 from schemas.topics import QUOTES_LATEST, QUOTES_RAW
 from streams.batcher import Part
-from streams.lanes import quote_message
+from streams.lanes import quote_messages
 from streams.output import Message, Target
 from streams.tenure import Tenure
 
@@ -88,7 +88,7 @@ class LatestQuotes(Service):
             state: _State = tenure.state
             quotes = (quote for part in parts if part.tenure is tenure for quote in part.latest)
             if due := state.shop.due(quotes, now):
-                messages[topic, tp.partition] = [*map(quote_message, due)]
+                messages[topic, tp.partition] = quote_messages(due)
                 shown.append((state, due))
         if not messages:
             return
