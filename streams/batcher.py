@@ -99,10 +99,13 @@ class Batcher(Service, Generic[R]):
             while not self._folded.empty():
                 deliveries.append(self._folded.get_nowait())
             live = [self._current(parts) for parts in deliveries]
-            await self._publish(chain.from_iterable(live))
+            publication = asyncio.ensure_future(self._publish([*chain.from_iterable(live)]))
+            await asyncio.sleep(0)
+            # the broker has it now, and takes longer than this
+            for part in chain.from_iterable(live):
+                self._lane.prepare(part)
+            await publication
             for parts in filter(None, live):
-                for part in parts:
-                    self._lane.prepare(part)
                 await self._queue.put(parts)
 
     @Service.task

@@ -70,7 +70,7 @@ class Lane(ABC, Generic[R]):
         """Return what a part publishes, in order."""
 
     def prepare(self, part: Part[R]) -> None:
-        """Do with a part that was published what need not wait for a connection to store it."""
+        """Do with a part, when it is sent to the broker, what need not wait for a connection to store it."""
 
     def rows(self, parts: Sequence[Part[R]]) -> Sequence[R]:
         """Return the rows of parts, to store them."""
